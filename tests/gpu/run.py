@@ -9,6 +9,7 @@ come as Python wheels, make the same kernels for cards. Each check prints a line
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ N_JOBS = 2
 # Compute capabilities: with tensor cores or without, and the assembler's names for them.
 CARDS = {75: "sm_75", 90: "sm_90a", 120: "sm_120a"}
 LONGEST_RUN_S = 280
+# The exit code of a run that was interrupted.
+INTERRUPTED = 130
 # A copy: its weights are published beside it.
 DEMO = "pipelines/demo.yaml"
 # The launches of the probe, which looks at their result.
@@ -302,12 +305,38 @@ def shared_card(standin, checks):
     for memory, passes in ((16 << 30, 2), (800 << 20, 1 + inputs.SHARED_EPOCHS), (540 << 20, 2 * inputs.SHARED_EPOCHS)):
         counts = standin.folder / f"shared-{memory >> 20}.jsonl"
         more = {"STANDIN_IDLE": standin.probe_launches, "STANDIN_MEMORY": memory, "STANDIN_COUNTS": counts}
+        # Both are at work before the first one ends.
+        more["STANDIN_SLOW"] = "upload:20"
         forced = [word for idx in range(2) for word in ("--force", f"train-{idx}")]
         done = standin.run("shared.yaml", standin.folder / "shared-cuda", compiles=False, arguments=["--gpu-jobs", "2", *forced], **more)
         uploaded = results.counts(counts)["uploaded"] / n_bytes
         found = f"features are uploaded {uploaded:.2f} times{done.stderr[-500:] if done.returncode else ''}"
         # Weights and rows are uploaded, too.
         checks.say(done.returncode == 0 and passes <= uploaded < passes + 0.2, f"two trainings on a card of {memory >> 20} MiB", found)
+
+
+def stopped(standin, checks):
+    """A training stops soon while its features go to a slow card; needs the store of [`shared_card`]."""
+    store = standin.folder / "shared-cuda"
+    before = set(store.glob("runs/*/events.jsonl"))
+    words = [standin.program, "run", "shared.yaml", "--artifacts", store, "--device", "cuda", "--quiet", "--force", "train-0"]
+    environment = standin.environment(standin.kernels, False, STANDIN_IDLE=standin.probe_launches, STANDIN_SLOW="upload:300")
+    process = subprocess.Popen([str(word) for word in words], cwd=standin.folder, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def has_begun():
+        events = (path.read_text() for path in set(store.glob("runs/*/events.jsonl")) - before)
+        return any('"stage-started"' in text for text in events)
+
+    while process.poll() is None and not has_begun():
+        time.sleep(0.05)
+    # Its features take nine seconds, and the first of them are on their way.
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, stderr = process.communicate(timeout=LONGEST_RUN_S)
+    seconds = time.monotonic() - start
+    holds = process.returncode == INTERRUPTED and seconds < 1
+    checks.say(holds, "a training stops while its features go to a card", f"{seconds:.1f} s{'' if holds else stderr[-300:]}")
 
 
 def training_calls(standin, checks):
@@ -392,6 +421,7 @@ def main():
     missing_parts(standin, checks)
     memory(standin, checks)
     shared_card(standin, checks)
+    stopped(standin, checks)
     training_calls(standin, checks)
     start(standin, checks)
     settings(standin, checks)

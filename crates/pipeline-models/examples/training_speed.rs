@@ -44,10 +44,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         // The first step is not timed, since its time includes the start.
         let mut times = Vec::with_capacity(*n_steps);
         let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
-        let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| {
-            times.push(Instant::now());
-            true
-        })?;
+        let trained = train(
+            &data,
+            None,
+            &options,
+            start,
+            Device::Cpu,
+            &mut |_| {
+                times.push(Instant::now());
+                true
+            },
+            &|| false,
+        )?;
         let mut steps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
         steps.sort_by(f64::total_cmp);
         let loss = trained.losses.last().map(|step| step.loss);

@@ -7,6 +7,7 @@
 // STANDIN_IDLE      after so many launches kernels are not executed; memory, and what is read of it, is zero instead of NaN
 // STANDIN_MEMORY    the memory of each card in bytes, with commas between those of several; by default 16 GiB
 // STANDIN_COUNTS    a file to which the process appends one line of JSON when it ends
+// STANDIN_SLOW      KIND:MS lets each upload or download take so many milliseconds
 // STANDIN_FAULT     KIND:N breaks the N-th call of a kind, from 1: memory, module, launch, upload, download, sync; and
 //                   "lost" is any call, after which the card is gone; KIND:N@CARD breaks that of another card than 0
 
@@ -19,6 +20,7 @@
 #include <mutex>
 #include <string>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <vector>
 
 #define EXPORTED extern "C" __attribute__((visibility("default"))) int
@@ -242,7 +244,14 @@ static long n_launches();
 // Whether results would be what uploads have left where kernels have written nothing.
 static bool is_idle() { return n_executed() >= 0 && n_launches() > n_executed(); }
 
+static void take_time(Kind kind) {
+    static const std::string slow = variable("STANDIN_SLOW", "");
+    size_t colon = slow.find(':');
+    if (colon != std::string::npos && slow.substr(0, colon) == KIND_NAMES[kind]) usleep(1000 * atol(slow.c_str() + colon + 1));
+}
+
 static int copied(Kind kind, void *to, const void *from, size_t bytes) {
+    take_time(kind);
     if (Result result = counted(kind, current())) {
         // Kernels may follow before the program sees it. Indices of NaN would lead out of this process.
         if (kind == UPLOAD) memset(to, 0, bytes);

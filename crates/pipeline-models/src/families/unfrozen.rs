@@ -140,7 +140,8 @@ fn the_last_layers_of_both_towers_learn_as_in_pytorch() {
         temperature: golden.temperature,
         ..TrainOptions::default()
     };
-    let run = |learner: &mut dyn Learner| steps::run(pairs.len(), &options, None, learner, &mut |_| true).unwrap();
+    let run =
+        |learner: &mut dyn Learner| steps::run(pairs.len(), &options, None, learner, &mut |_| true, &|| false).unwrap();
     for instructions in InstructionSet::available() {
         let mut learner = processor_learner(&data, &options, Some(start.clone()), instructions);
         check(&format!("{instructions:?}"), &run(&mut *learner), &texts, &golden);

@@ -202,8 +202,13 @@ impl<L: Learner, B: Backend> Learner for OnDevice<L, B> {
         self.placed.iter().for_each(|learner| learner.announce(batch));
     }
 
-    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
-        self.run_mut(|learner| learner.take(steps, taken))?
+    fn take(
+        &mut self,
+        steps: &[Step<'_>],
+        taken: &mut Vec<Taken>,
+        must_stop: &dyn Fn() -> bool,
+    ) -> Result<(), TrainError> {
+        self.run_mut(|learner| learner.take(steps, taken, must_stop))?
     }
 
     fn temperature(&self) -> Result<f32, TrainError> {

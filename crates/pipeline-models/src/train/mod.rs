@@ -120,7 +120,8 @@ impl Trained {
 /// With a `validation` the heads are measured after each epoch, and before the first if it says so. Those of the best
 /// epoch are returned, and training ends early once it has lost its patience. `observe` sees every step; if it returns
 /// false, training stops with
-/// [`TrainError::Stopped`].
+/// [`TrainError::Stopped`]. So it does soon after `must_stop` is true, which is asked between steps that are seen together,
+/// and while features are read.
 ///
 /// # Errors
 /// When an option is out of its range, the shapes do not fit, a pair names a missing row, the device cannot be used,
@@ -132,6 +133,7 @@ pub fn train(
     start: Option<Heads>,
     device: Device,
     observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
+    must_stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Trained, TrainError> {
     options.check()?;
     let PairedFeatures { text, images, pairs } = *data;
@@ -141,11 +143,11 @@ pub fn train(
     match device {
         Device::Cpu => on_threads(options.n_threads, || {
             let mut learner = cpu::CpuLearner::new(data, options, start, InstructionSet::best());
-            steps::run(pairs.len(), options, validation, &mut learner, observe)
+            steps::run(pairs.len(), options, validation, &mut learner, observe, must_stop)
         }),
         Device::Gpu(gpu) => {
             let mut learner = gpu::learner(gpu, data, options, start)?;
-            steps::run(pairs.len(), options, validation, &mut *learner, observe)
+            steps::run(pairs.len(), options, validation, &mut *learner, observe, must_stop)
         }
     }
 }

@@ -77,7 +77,7 @@ fn check(name: &str) {
     let start = Some(goldens::heads("mini/init.safetensors"));
     let options = run.options.read();
     let data = PairedFeatures { text: (&train_text).into(), images: (&train_image).into(), pairs: &run.pairs };
-    let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap();
+    let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| true, &|| false).unwrap();
     assert_eq!(trained.losses.len(), run.steps.len());
     let (mut loss_error, mut temperature_error) = (0f32, 0f32);
     for (step, expected) in trained.losses.iter().zip(&run.steps) {

@@ -16,11 +16,16 @@ pub(crate) trait Learner {
     fn announce(&self, batch: &[usize]);
 
     /// Takes steps, at most [`Self::steps_at_once`]: measures the loss of each batch, then changes the weights against it,
-    /// if there are any. Adds what each step has found to `taken`.
+    /// if there are any. Adds what each step has found to `taken`; of fewer steps once `must_stop` is true.
     ///
     /// # Errors
     /// When features cannot be read, or the device fails.
-    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError>;
+    fn take(
+        &mut self,
+        steps: &[Step<'_>],
+        taken: &mut Vec<Taken>,
+        must_stop: &dyn Fn() -> bool,
+    ) -> Result<(), TrainError>;
 
     /// What similarities are divided by now.
     ///
@@ -67,13 +72,14 @@ pub(crate) struct Rates {
     pub(crate) share_of_layers: f64,
 }
 
-/// Runs every epoch and returns the heads with all losses.
+/// Runs every epoch and returns the heads with all losses, unless `observe` is false of a step, or `must_stop` is true.
 pub(crate) fn run(
     n_pairs: usize,
     options: &TrainOptions,
     validation: Option<&Validation<'_>>,
     learner: &mut dyn Learner,
     observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
+    must_stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Trained, TrainError> {
     let mut random = TorchRandom::new(options.seed);
     let [of_heads, of_attention, share_of_layers] = options.learning_rates(n_pairs);
@@ -110,7 +116,7 @@ pub(crate) fn run(
                 let first = losses[step..step + steps.len()].iter();
                 taken.extend(first.map(|&StepLoss { loss, temperature, .. }| Taken { loss, temperature }));
             } else {
-                learner.take(&steps, &mut taken)?;
+                learner.take(&steps, &mut taken, &must_stop)?;
             }
             for (&Step { rates, .. }, &Taken { loss, temperature }) in steps.iter().zip(&taken) {
                 let step_loss = StepLoss { epoch, step, loss, lr: rates.heads, temperature };
@@ -122,6 +128,9 @@ pub(crate) fn run(
                     return Err(TrainError::Stopped { epoch, step });
                 }
                 step += 1;
+            }
+            if taken.len() < steps.len() {
+                return Err(TrainError::Stopped { epoch, step });
             }
         }
         if let Some(validated) = &mut validated {
@@ -154,6 +163,8 @@ fn check_finite(heads: Option<&Heads>, last: Option<&StepLoss>) -> Result<(), Tr
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::train::identity_heads;
 
@@ -174,8 +185,15 @@ mod tests {
 
         fn announce(&self, _: &[usize]) {}
 
-        fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
+        fn take(
+            &mut self,
+            steps: &[Step<'_>],
+            taken: &mut Vec<Taken>,
+            must_stop: &dyn Fn() -> bool,
+        ) -> Result<(), TrainError> {
             assert!(steps.len() <= self.n_at_once);
+            let n_taken = steps.iter().take_while(|_| !must_stop()).count();
+            let steps = &steps[..n_taken];
             self.n_compared += steps.len();
             let loss = |step: &Step<'_>| if step.batch.contains(&NOT_FINITE) { f32::NAN } else { step.batch[0] as f32 };
             taken.extend(steps.iter().map(|step| Taken { loss: loss(step), temperature: 1.0 }));
@@ -200,7 +218,7 @@ mod tests {
         let compared = |heads: Option<Heads>, shuffle| {
             let mut learner = Counting { heads, n_compared: 0, n_at_once: 1 };
             let options = TrainOptions { epochs: 3, batch_size: 16, shuffle, ..Default::default() };
-            let trained = run(50, &options, None, &mut learner, &mut |_| true).unwrap();
+            let trained = run(50, &options, None, &mut learner, &mut |_| true, &|| false).unwrap();
             (learner.n_compared, trained.losses)
         };
         let (n_compared, losses) = compared(None, false);
@@ -215,10 +233,17 @@ mod tests {
         let mut learner = Counting { heads: Some(identity_heads(2)), n_compared: 0, n_at_once };
         let options = TrainOptions { epochs: 2, batch_size: 10, lr: 0.5, warmup_steps: 9, ..Default::default() };
         let mut seen = Vec::new();
-        let trained = run(n_pairs, &options, None, &mut learner, &mut |step| {
-            seen.push(*step);
-            seen.len() < stop
-        });
+        let trained = run(
+            n_pairs,
+            &options,
+            None,
+            &mut learner,
+            &mut |step| {
+                seen.push(*step);
+                seen.len() < stop
+            },
+            &|| false,
+        );
         (trained, seen)
     }
 
@@ -251,5 +276,21 @@ mod tests {
             assert!(matches!(error, TrainError::Stopped { epoch: 1, step: 1 }), "{error}");
             assert_eq!(seen.len(), 7);
         }
+    }
+
+    #[test]
+    fn a_training_stops_among_steps_that_are_taken_at_once() {
+        let mut learner = Counting { heads: Some(identity_heads(2)), n_compared: 0, n_at_once: 4 };
+        let options = TrainOptions { epochs: 2, batch_size: 10, ..Default::default() };
+        let n_asked = AtomicUsize::new(0);
+        let mut n_seen = 0;
+        let observe = &mut |_: &StepLoss| {
+            n_seen += 1;
+            true
+        };
+        let trained = run(45, &options, None, &mut learner, observe, &|| n_asked.fetch_add(1, Ordering::Relaxed) == 7);
+        let error = trained.unwrap_err();
+        assert!(matches!(error, TrainError::Stopped { epoch: 1, step: 2 }), "{error}");
+        assert_eq!((learner.n_compared, n_seen), (7, 7));
     }
 }

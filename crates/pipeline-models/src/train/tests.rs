@@ -21,7 +21,7 @@ const SCORE_TOLERANCE: f32 = 2e-5;
 
 fn train_on(features: &Features, options: &TrainOptions, start: Option<Heads>) -> Result<Trained, TrainError> {
     let pairs = features.pairs();
-    train(&paired(features, &pairs), None, options, start, Device::Cpu, &mut |_| true)
+    train(&paired(features, &pairs), None, options, start, Device::Cpu, &mut |_| true, &|| false)
 }
 
 /// The training features of a set.
@@ -134,7 +134,7 @@ fn the_thread_count_and_a_second_run_change_no_bit() {
         let options = TrainOptions { anchor: if learn_temperature { 1e-2 } else { 0.0 }, ..options };
         let start = Some(initial_heads(768, 2048, 512, 3));
         let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
-        train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap()
+        train(&data, None, &options, start, Device::Cpu, &mut |_| true, &|| false).unwrap()
     };
     for (positives, learn_temperature) in [(Positives::Own, false), (Positives::Mask, false), (Positives::All, true)] {
         let expected = run(1, positives, learn_temperature);
@@ -190,7 +190,7 @@ fn no_pairs_or_no_epochs_leave_the_start_as_it_is() {
     assert_eq!(train_on(&features, &options, Some(start.clone())).unwrap().heads, Some(start.clone()));
     let (text, images) = (Matrix::zeros(0, 64), Matrix::zeros(0, 128));
     let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &[] };
-    let trained = train(&data, None, &Default::default(), Some(start.clone()), Device::Cpu, &mut |_| true);
+    let trained = train(&data, None, &Default::default(), Some(start.clone()), Device::Cpu, &mut |_| true, &|| false);
     let trained = trained.unwrap();
     assert_eq!((trained.heads, trained.losses, trained.temperature), (Some(start), Vec::new(), 0.07));
 }
@@ -216,10 +216,18 @@ fn the_observer_sees_every_step_and_can_stop() {
     let features = Features::of("mini");
     let (pairs, start) = (features.pairs(), Some(initial_heads(64, 128, 64, 0)));
     let mut seen = Vec::new();
-    let result = train(&paired(&features, &pairs), None, &Default::default(), start, Device::Cpu, &mut |step| {
-        seen.push((step.epoch, step.step));
-        seen.len() < 12
-    });
+    let result = train(
+        &paired(&features, &pairs),
+        None,
+        &Default::default(),
+        start,
+        Device::Cpu,
+        &mut |step| {
+            seen.push((step.epoch, step.step));
+            seen.len() < 12
+        },
+        &|| false,
+    );
     assert!(matches!(result, Err(TrainError::Stopped { epoch: 1, step: 1 })));
     assert_eq!((seen.len(), seen[0], seen[11]), (12, (0, 0), (1, 1)));
 }
@@ -255,6 +263,6 @@ fn what_cannot_be_trained_is_refused_before_it_begins() {
         "the image head has a weight of [64, 100] and 64 biases, but needs [64, 128] and 64",
     );
     let data = paired(&features, &[(0, 0), (0, 150)]);
-    let result = train(&data, None, &defaults(), start(), Device::Cpu, &mut |_| true);
+    let result = train(&data, None, &defaults(), start(), Device::Cpu, &mut |_| true, &|| false);
     assert_eq!(result.unwrap_err().to_string(), "pair 1 names image row 150, but there are 150");
 }

@@ -238,6 +238,7 @@ impl TrainProjection {
                 context.host.progress(n_done, Some(n_steps as u64));
                 !context.host.is_cancelled()
             },
+            &|| context.host.is_cancelled(),
         )
         .map_err(failed)?;
         if context.host.is_cancelled() {

@@ -26,6 +26,10 @@ use source::Source;
 /// a training which is to stop does so soon.
 const PAIRS_AT_ONCE: usize = 4096;
 
+/// Their multiplications: what is on its way to the device cannot be stopped, and a slow one computes so many in a
+/// quarter of a second.
+const PRODUCTS_AT_ONCE: usize = 1 << 38;
+
 /// The numbers of an array that the kernels count in 32 bits, with all threads of a grid that have none.
 const MOST_NUMBERS: usize = 1 << 31;
 
@@ -49,6 +53,8 @@ pub(crate) struct KernelLearner<'a, R: CubeRuntime> {
     relevant: Option<Relevant<R>>,
     learnt: Option<Learnt<R>>,
     batch: Batch<R>,
+    /// The steps that are taken at once.
+    n_at_once: usize,
 }
 
 /// All that is learnt, in arrays of one order.
@@ -126,10 +132,12 @@ impl<'a, R: CubeRuntime> KernelLearner<'a, R> {
             n_pairs,
         );
         let relevant = Relevance::needed(data, options).map(|relevance| on_device(&client, &relevance));
-        let batch = Batch::new(&client, places, n_pairs, options);
+        let n_learnt = learnt.as_ref().map_or(0, |learnt| learnt.places.length);
+        let n_at_once = steps_at_once(n_pairs, places.dim, n_learnt);
+        let batch = Batch::new(&client, places, (n_pairs, n_at_once), options);
         // The last, which takes what the others leave.
         let source = Source::new(&client, readers, gpu);
-        Self { data, options, source, relevant, learnt, batch, client, device }
+        Self { data, options, source, relevant, learnt, batch, client, device, n_at_once }
     }
 
     /// Changes all that is learnt against the loss that was measured last.
@@ -145,7 +153,7 @@ impl<'a, R: CubeRuntime> KernelLearner<'a, R> {
 
 impl<R: CubeRuntime> Learner for KernelLearner<'_, R> {
     fn steps_at_once(&self) -> usize {
-        (PAIRS_AT_ONCE / self.options.batch_size).max(1)
+        self.n_at_once
     }
 
     fn announce(&self, batch: &[usize]) {
@@ -154,14 +162,24 @@ impl<R: CubeRuntime> Learner for KernelLearner<'_, R> {
         }
     }
 
-    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
+    fn take(
+        &mut self,
+        steps: &[Step<'_>],
+        taken: &mut Vec<Taken>,
+        must_stop: &dyn Fn() -> bool,
+    ) -> Result<(), TrainError> {
         let pairs = steps.iter().flat_map(|step| step.batch).map(|pair_idx| self.data.pairs[*pair_idx]);
         let rows: Vec<u32> = pairs.flat_map(|(text, image)| [text as u32, image as u32]).collect();
-        self.source.place(&self.client)?;
+        if !self.source.place(&self.client, must_stop)? {
+            return Ok(());
+        }
         let rows_on_device = Numbers::of(&self.client, &rows);
         let mut first_pair = 0;
         for (idx, &Step { batch, rates }) in steps.iter().enumerate() {
-            self.measure(idx, (&rows, &rows_on_device), (first_pair, batch.len()))?;
+            if must_stop() || !self.read((&rows, &rows_on_device), (first_pair, batch.len()), must_stop)? {
+                return Ok(());
+            }
+            self.measure(idx, &rows_on_device, (first_pair, batch.len()));
             self.learn(batch.len(), rates.heads);
             first_pair += batch.len();
         }
@@ -214,8 +232,13 @@ impl<R: CubeRuntime> Learnt<R> {
 }
 
 impl<R: CubeRuntime> Batch<R> {
-    /// Room for batches of up to so many pairs.
-    fn new(client: &ComputeClient<R>, places: BatchPlaces, n_pairs: usize, options: &TrainOptions) -> Self {
+    /// Room for batches of up to so many pairs, so many of them at once.
+    fn new(
+        client: &ComputeClient<R>,
+        places: BatchPlaces,
+        (n_pairs, n_at_once): (usize, usize),
+        options: &TrainOptions,
+    ) -> Self {
         let empty = |length| Numbers::empty(client, length);
         let n_places = n_pairs * n_pairs;
         let has_relevant = options.positives != Positives::Own;
@@ -231,10 +254,19 @@ impl<R: CubeRuntime> Batch<R> {
             by_similarities: empty(n_places),
             relevant: empty(if has_relevant { n_places } else { 1 }),
             lines: empty(6 * n_pairs),
-            losses: empty(2 * (PAIRS_AT_ONCE / options.batch_size).max(1)),
+            losses: empty(2 * n_at_once),
             places,
         }
     }
+}
+
+/// The steps that are taken at once: batches of so many pairs, whose embeddings have `dim` numbers, and `n_learnt`
+/// numbers that learn.
+fn steps_at_once(n_pairs: usize, dim: usize, n_learnt: usize) -> usize {
+    // Each number has a part in the forward pass, and in the gradients of inputs and weights.
+    let of_pair = n_pairs.saturating_mul(dim).saturating_add(n_learnt).saturating_mul(3);
+    let n_products = of_pair.saturating_mul(n_pairs).max(1);
+    (PAIRS_AT_ONCE / n_pairs.max(1)).min(PRODUCTS_AT_ONCE / n_products).max(1)
 }
 
 /// The images that are relevant to each text.
@@ -250,4 +282,20 @@ fn on_device<R: CubeRuntime>(client: &ComputeClient<R>, relevance: &Relevance) -
 
 fn temperature(logit_scale: f32) -> f32 {
     (-f64::from(logit_scale)).exp() as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_steps_are_taken_at_once_that_a_training_stops_soon() {
+        let n_learnt = (768 + 2048) * 512;
+        let at_once = |n_pairs, n_learnt| steps_at_once(n_pairs, 512, n_learnt);
+        assert_eq!([1, 16, 128, 4096, 1 << 16].map(|n_pairs| at_once(n_pairs, n_learnt)), [4096, 256, 32, 1, 1]);
+        assert_eq!(at_once(128, 0), 32, "without heads");
+        // Of heads with 1.4 billion numbers, a step of 16 pairs is 69 billion products.
+        assert_eq!(at_once(16, 1000 * n_learnt), 3);
+        assert_eq!(steps_at_once(0, 0, 0), PAIRS_AT_ONCE);
+    }
 }

@@ -15,6 +15,9 @@ use pipeline_kernels::{BLOCK_BYTES, RowReader, each_block};
 /// The bytes of features that any device takes.
 const LEAST_ROOM: u64 = 512 << 20;
 
+/// The rows of a batch that are read at once: disks that are slow to find each of them do so in a second.
+const ROWS_AT_ONCE: usize = 128;
+
 /// The features of both sides.
 pub(super) struct Source<'a, R: CubeRuntime> {
     readers: [&'a dyn RowReader; 2],
@@ -53,19 +56,21 @@ impl<'a, R: CubeRuntime> Source<'a, R> {
         }
     }
 
-    /// Copies all features to the device where they fit, once.
+    /// Copies all features to the device where they fit, once. False if that was stopped.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub(super) fn place(&mut self, client: &ComputeClient<R>) -> io::Result<()> {
-        if self.planned.is_some() && self.placed.is_none() {
-            let [text, images] = self.readers.map(|reader| on_device(client, reader));
-            self.placed = Some([text?, images?]);
+    pub(super) fn place(&mut self, client: &ComputeClient<R>, must_stop: &dyn Fn() -> bool) -> io::Result<bool> {
+        if self.planned.is_none() || self.placed.is_some() {
+            return Ok(true);
         }
-        Ok(())
+        let Some(text) = on_device(client, self.readers[0], must_stop)? else { return Ok(false) };
+        let Some(images) = on_device(client, self.readers[1], must_stop)? else { return Ok(false) };
+        self.placed = Some([text, images]);
+        Ok(true)
     }
 
-    /// Writes the features of pairs of `rows` to their places in `inputs`.
+    /// Writes the features of pairs of `rows` to their places in `inputs`. False if reading them was stopped.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -76,20 +81,27 @@ impl<'a, R: CubeRuntime> Source<'a, R> {
         (first_pair, n_pairs): (usize, usize),
         inputs: &Numbers<R>,
         places: &BatchPlaces,
-    ) -> io::Result<()> {
+        must_stop: &dyn Fn() -> bool,
+    ) -> io::Result<bool> {
         let BatchPlaces { widths, features, .. } = *places;
         if let Some([text, images]) = &self.placed {
             gather(client, [text, images], rows_on_device, inputs, (first_pair, n_pairs), widths, features[1]);
-            return Ok(());
+            return Ok(true);
         }
         let batch = &rows[2 * first_pair..][..2 * n_pairs];
         let mut values = vec![0.0; features[1] + n_pairs * widths[1]];
         for side in [0, 1] {
             let rows: Vec<usize> = batch.iter().skip(side).step_by(2).map(|row| *row as usize).collect();
-            self.readers[side].read_rows(&rows, &mut values[features[side]..][..n_pairs * widths[side]])?;
+            let values = &mut values[features[side]..][..n_pairs * widths[side]];
+            for (rows, values) in rows.chunks(ROWS_AT_ONCE).zip(values.chunks_mut(ROWS_AT_ONCE * widths[side].max(1))) {
+                if must_stop() {
+                    return Ok(false);
+                }
+                self.readers[side].read_rows(rows, values)?;
+            }
         }
         copy(client, &Numbers::of(client, &values), inputs, 0);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -113,16 +125,39 @@ fn take_all<R: CubeRuntime>(client: &ComputeClient<R>, n_numbers: u64) {
     drop(block);
 }
 
-/// Copies all rows, one block after the other.
-fn on_device<R: CubeRuntime>(client: &ComputeClient<R>, reader: &dyn RowReader) -> io::Result<Numbers<R>> {
+/// Why blocks end: one cannot be read, or the training must stop.
+enum End {
+    Failed(io::Error),
+    Stopped,
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Copies all rows, one block after the other; `None` if that was stopped.
+fn on_device<R: CubeRuntime>(
+    client: &ComputeClient<R>,
+    reader: &dyn RowReader,
+    must_stop: &dyn Fn() -> bool,
+) -> io::Result<Option<Numbers<R>>> {
     let features = Numbers::in_own_page(client, reader.n_rows() * reader.n_cols());
-    each_block(reader, |rows, values| {
+    let copied = each_block(reader, |rows, values| {
+        if must_stop() {
+            return Err(End::Stopped);
+        }
         if !values.is_empty() {
             copy(client, &Numbers::of(client, values), &features, rows.start * reader.n_cols());
             // No more than this block waits in memory.
             client.flush().unwrap_or_else(|error| panic!("ServerError: {error:?}"));
         }
-        io::Result::Ok(())
-    })?;
-    Ok(features)
+        Ok(())
+    });
+    match copied {
+        Ok(()) => Ok(Some(features)),
+        Err(End::Stopped) => Ok(None),
+        Err(End::Failed(error)) => Err(error),
+    }
 }

@@ -1,5 +1,7 @@
 //! A step of a training as a row of launches: from features to the loss, and back to the gradients.
 
+use std::io;
+
 use burn_cubecl::CubeRuntime;
 
 use super::places::BatchPlaces;
@@ -8,22 +10,26 @@ use crate::gpu::kernels::heads::{
     Columns, Contrast, Embedding, Factors, HiddenLayer, Numbers, View, activate, contrast, differentiate_lengths,
     embed, multiply_slopes, product, relevant, sum_columns,
 };
-use crate::train::TrainError;
 
 impl<R: CubeRuntime> KernelLearner<'_, R> {
-    /// Measures the loss of pairs of `rows`, which goes to the place of `step`, and its gradient by similarities.
+    /// Reads the features of pairs of `rows`, which [`Self::measure`] takes. False if that was stopped.
     ///
     /// # Errors
-    /// When their features cannot be read.
-    pub(super) fn measure(
+    /// When they cannot be read.
+    pub(super) fn read(
         &self,
-        step: usize,
         rows: (&[u32], &Numbers<R>),
-        (first_pair, n_pairs): (usize, usize),
-    ) -> Result<(), TrainError> {
+        pairs: (usize, usize),
+        must_stop: &dyn Fn() -> bool,
+    ) -> io::Result<bool> {
+        self.source.gather(&self.client, rows, pairs, &self.batch.inputs, &self.batch.places, must_stop)
+    }
+
+    /// Measures the loss of the pairs that were read last, which goes to the place of `step`, and its gradient by
+    /// similarities.
+    pub(super) fn measure(&self, step: usize, rows: &Numbers<R>, (first_pair, n_pairs): (usize, usize)) {
         let Self { client, options, batch, relevant: of_training, .. } = self;
         let Batch { places, inputs, hidden_sums, sums, embedded, lengths, similarities, .. } = batch;
-        self.source.gather(client, rows, (first_pair, n_pairs), inputs, places)?;
         let embedding = self.embedding(n_pairs);
         if let Some(Learnt { places: learnt, values, .. }) = &self.learnt {
             let hidden = |side: usize| {
@@ -49,7 +55,7 @@ impl<R: CubeRuntime> KernelLearner<'_, R> {
         let factors = Factors { lhs: text, rhs: images.transposed(), output };
         self.product([embedded, embedded, similarities], [Some(factors), None], n_pairs);
         if let Some(of_training) = of_training {
-            relevant(client, of_training, rows.1, &batch.relevant, (first_pair, n_pairs));
+            relevant(client, of_training, rows, &batch.relevant, (first_pair, n_pairs));
         }
         let (logit_scale, values) = match &self.learnt {
             Some(learnt) => (learnt.places.logit_scale, &learnt.values),
@@ -62,7 +68,6 @@ impl<R: CubeRuntime> KernelLearner<'_, R> {
             step,
             Contrast { n_pairs, temperature: options.temperature as f32, logit_scale, positives: options.positives },
         );
-        Ok(())
     }
 
     /// The gradients of all that is learnt, of the loss that was measured last.

@@ -109,7 +109,7 @@ impl Learner for CpuLearner<'_> {
         self.data.announce(batch);
     }
 
-    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
+    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>, _: &dyn Fn() -> bool) -> Result<(), TrainError> {
         for step in steps {
             let (temperature, loss) = (self.contrast.temperature, self.loss(step.batch)?);
             self.learn(step.rates)?;

@@ -54,7 +54,7 @@ impl Case {
 
     /// What a learner of it makes.
     pub(crate) fn train(&self, data: &PairedFeatures<'_>, learner: &mut dyn Learner) -> Trained {
-        steps::run(data.pairs.len(), &self.options, None, learner, &mut |_| true).unwrap()
+        steps::run(data.pairs.len(), &self.options, None, learner, &mut |_| true, &|| false).unwrap()
     }
 
     /// Compares losses, temperatures and weights.
@@ -89,7 +89,8 @@ fn trained_on_wide_features(options: &TrainOptions, start: Heads, instructions: 
     let pairs: Vec<_> = (0..450).map(|idx| (idx % 41, idx * 5 % 37)).collect();
     let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
     let mut learner = CpuLearner::new(&data, options, Some(start), instructions);
-    let Trained { heads, losses, .. } = steps::run(pairs.len(), options, None, &mut learner, &mut |_| true).unwrap();
+    let Trained { heads, losses, .. } =
+        steps::run(pairs.len(), options, None, &mut learner, &mut |_| true, &|| false).unwrap();
     let Heads { text, image } = heads.unwrap();
     let layers = [text, image].into_iter().flat_map(|head| head.hidden.into_iter().chain([head.output]));
     let weights = layers.flat_map(|layer| [layer.weight.values, layer.bias]).flatten();

@@ -140,8 +140,9 @@ fn plainly_trained(data: &PairedFeatures<'_>, options: &TrainOptions, start: &He
 
 /// Trains with every instruction set and in the framework.
 fn trained(data: &PairedFeatures<'_>, options: &TrainOptions, start: &Heads) -> Vec<(String, Trained)> {
-    let run =
-        |learner: &mut dyn steps::Learner| steps::run(data.pairs.len(), options, None, learner, &mut |_| true).unwrap();
+    let run = |learner: &mut dyn steps::Learner| {
+        steps::run(data.pairs.len(), options, None, learner, &mut |_| true, &|| false).unwrap()
+    };
     let of_framework = run(&mut *reference::learner(data, options, Some(start.clone())));
     let own = InstructionSet::available().into_iter().map(|instructions| {
         let mut learner = CpuLearner::new(data, options, Some(start.clone()), instructions);
@@ -187,7 +188,7 @@ fn the_stronger_the_anchor_the_nearer_to_the_start_a_training_ends() {
     let way = |anchor| {
         let options = TrainOptions { anchor, weight_decay: 0.0, epochs: 40, ..Default::default() };
         let mut learner = CpuLearner::new(&data, &options, Some(start.clone()), InstructionSet::best());
-        let trained = steps::run(pairs.len(), &options, None, &mut learner, &mut |_| true).unwrap();
+        let trained = steps::run(pairs.len(), &options, None, &mut learner, &mut |_| true, &|| false).unwrap();
         max_weight_difference(&start, &trained.heads.unwrap())
     };
     let ways = [0.0, 1e-2, 1.0].map(way);

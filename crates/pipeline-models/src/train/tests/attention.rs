@@ -23,7 +23,7 @@ fn options() -> TrainOptions {
 }
 
 fn run(learner: &mut dyn Learner, n_pairs: usize, options: &TrainOptions) -> Trained {
-    steps::run(n_pairs, options, None, learner, &mut |_| true).unwrap()
+    steps::run(n_pairs, options, None, learner, &mut |_| true, &|| false).unwrap()
 }
 
 /// All weights of heads under the names of PyTorch's modules.
@@ -176,7 +176,8 @@ fn heads_and_features_that_do_not_go_together_are_refused() {
         ((&tokens).into(), Some(&attentive), None),
     ] {
         let data = PairedFeatures { text, images: (&vectors).into(), pairs: &[(0, 0), (1, 1)] };
-        let trained = crate::train::train(&data, None, &options(), start.cloned(), crate::Device::Cpu, &mut |_| true);
+        let trained =
+            crate::train::train(&data, None, &options(), start.cloned(), crate::Device::Cpu, &mut |_| true, &|| false);
         match (trained, expect) {
             (Ok(_), None) => {}
             (Err(TrainError::Attention { found, wanted, .. }), Some(expect)) => assert_eq!([found, wanted], expect),

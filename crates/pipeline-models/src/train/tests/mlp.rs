@@ -54,7 +54,7 @@ fn the_thread_count_changes_no_bit_of_two_layers() {
         let options = TrainOptions { epochs: 1, batch_size: 40, n_threads, ..Default::default() };
         let start = Some(initial_mlp_heads(384, 512, 200, 96, 3));
         let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
-        let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap();
+        let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| true, &|| false).unwrap();
         let embedded = embed(&text, trained.heads.as_ref().map(|heads| &heads.text), true, n_threads).unwrap();
         (trained, embedded)
     };

@@ -86,8 +86,9 @@ fn starts() -> [Heads; 2] {
 fn trained(text: Features<'_>, images: Features<'_>, start: &Heads) -> Vec<Trained> {
     let pairs: Vec<_> = (0..N_PAIRS).map(|idx| (idx % 13, idx * 5 % 11)).collect();
     let (data, options) = (PairedFeatures { text, images, pairs: &pairs }, options());
-    let run =
-        |mut learner: Box<dyn Learner + '_>| steps::run(N_PAIRS, &options, None, &mut *learner, &mut |_| true).unwrap();
+    let run = |mut learner: Box<dyn Learner + '_>| {
+        steps::run(N_PAIRS, &options, None, &mut *learner, &mut |_| true, &|| false).unwrap()
+    };
     let own = InstructionSet::available().into_iter();
     let own = own.map(|instructions| run(processor_learner(&data, &options, Some(start.clone()), instructions)));
     own.chain([run(reference::learner(&data, &options, Some(start.clone())))]).collect()
@@ -136,7 +137,8 @@ fn a_row_that_cannot_be_read_ends_a_training_with_its_cause() {
         assert!(matches!(&failed, EmbedError::Read(error) if error.to_string() == "the server is gone"), "{failed:?}");
         let pairs: Vec<_> = (0..13).map(|row_idx| (row_idx, row_idx)).collect();
         let data = PairedFeatures { text: text.into(), images: (&vectors).into(), pairs: &pairs };
-        let failed = train::train(&data, None, &options(), Some(start), Device::Cpu, &mut |_| true).unwrap_err();
+        let failed =
+            train::train(&data, None, &options(), Some(start), Device::Cpu, &mut |_| true, &|| false).unwrap_err();
         assert!(matches!(&failed, TrainError::Read(error) if error.to_string() == "the server is gone"), "{failed:?}");
     }
 }

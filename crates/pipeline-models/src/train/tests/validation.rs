@@ -13,10 +13,18 @@ fn trained(options: &TrainOptions, patience: usize, observe: &mut (dyn FnMut() +
     let (pairs, relevant) = (features.pairs(), golden.relevant());
     let validation = held_out(&features, &relevant, patience);
     let start = Some(goldens::heads("mini/init.safetensors"));
-    train(&paired(&features, &pairs), Some(&validation), options, start, Device::Cpu, &mut |_| {
-        observe();
-        true
-    })
+    train(
+        &paired(&features, &pairs),
+        Some(&validation),
+        options,
+        start,
+        Device::Cpu,
+        &mut |_| {
+            observe();
+            true
+        },
+        &|| false,
+    )
     .unwrap()
 }
 
@@ -88,7 +96,7 @@ fn from_a_good_start(options: &TrainOptions, patience: usize) -> (Heads, Trained
     let (pairs, start) = (features.pairs(), goldens::heads("mini/trained_20_epochs.safetensors"));
     let validation = Validation { measures_start: true, ..held_out(&features, &relevant, patience) };
     let data = paired(&features, &pairs);
-    let trained = train(&data, Some(&validation), options, Some(start.clone()), Device::Cpu, &mut |_| true);
+    let trained = train(&data, Some(&validation), options, Some(start.clone()), Device::Cpu, &mut |_| true, &|| false);
     (start, trained.unwrap())
 }
 
@@ -118,7 +126,8 @@ fn measuring_the_start_changes_no_step() {
     let (features, relevant) = (Features::of("mini"), Golden::read("mini").relevant());
     let (pairs, start) = (features.pairs(), Some(goldens::heads("mini/init.safetensors")));
     let validation = Validation { measures_start: true, ..held_out(&features, &relevant, 0) };
-    let with = train(&paired(&features, &pairs), Some(&validation), &options, start, Device::Cpu, &mut |_| true);
+    let with =
+        train(&paired(&features, &pairs), Some(&validation), &options, start, Device::Cpu, &mut |_| true, &|| false);
     let with = with.unwrap();
     assert_eq!(with.validations[1..], without.validations);
     assert_eq!(with.best_epoch, without.best_epoch.map(|epoch| epoch + 1));
@@ -134,7 +143,7 @@ fn without_epochs_or_pairs_nothing_is_measured() {
     let (features, relevant) = (Features::of("mini"), vec![vec![0]; 188]);
     let (start, options) = (Some(initial_heads(64, 128, 8, 0)), TrainOptions::default());
     let (data, validation) = (paired(&features, &[]), held_out(&features, &relevant, 1));
-    let none = train(&data, Some(&validation), &options, start.clone(), Device::Cpu, &mut |_| true).unwrap();
+    let none = train(&data, Some(&validation), &options, start.clone(), Device::Cpu, &mut |_| true, &|| false).unwrap();
     assert!((none.validations.len(), none.best_epoch, none.heads) == (0, None, start));
 }
 
@@ -155,7 +164,7 @@ fn the_thread_count_changes_neither_what_is_measured_nor_what_is_kept() {
         };
         let start = Some(initial_heads(160, 200, 50, 3));
         let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
-        train(&data, Some(&validation), &options, start, Device::Cpu, &mut |_| true).unwrap()
+        train(&data, Some(&validation), &options, start, Device::Cpu, &mut |_| true, &|| false).unwrap()
     };
     let expected = run(1);
     for n_threads in [2, 3, 8] {
@@ -169,7 +178,8 @@ fn held_out_features_of_another_width_are_refused_before_training() {
     let (images, relevant) = (Matrix::zeros(3, 100), vec![vec![0]; features.valid_text.n_rows]);
     let validation = Validation { images: (&images).into(), ..held_out(&features, &relevant, 0) };
     let (start, options, pairs) = (Some(initial_heads(64, 128, 8, 0)), TrainOptions::default(), features.pairs());
-    let result = train(&paired(&features, &pairs), Some(&validation), &options, start, Device::Cpu, &mut |_| true);
+    let result =
+        train(&paired(&features, &pairs), Some(&validation), &options, start, Device::Cpu, &mut |_| true, &|| false);
     assert_eq!(
         result.unwrap_err().to_string(),
         "held-out image features have 100 columns, but those of the training have 128: they need the same encoder"

@@ -138,7 +138,7 @@ impl<B: AutodiffBackend + Arithmetic> Learner for FrameworkLearner<'_, B> {
         self.data.announce(batch);
     }
 
-    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
+    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>, _: &dyn Fn() -> bool) -> Result<(), TrainError> {
         for step in steps {
             let (temperature, loss) = (self.temperature()?, self.loss(step.batch)?);
             self.learn(step.rates);

@@ -274,7 +274,8 @@ fn layers_of_every_form_learn_as_in_the_framework() {
             epochs: 3,
             ..TrainOptions::default()
         };
-        let run = |learner: &mut dyn Learner| steps::run(12, &options, None, learner, &mut |_| true).unwrap();
+        let run =
+            |learner: &mut dyn Learner| steps::run(12, &options, None, learner, &mut |_| true, &|| false).unwrap();
         let expected = run(&mut *reference::learner(&data, &options, Some(start.clone())));
         let found = run(&mut *processor_learner(&data, &options, Some(start), InstructionSet::best()));
         for (expected, step) in expected.losses.iter().zip(&found.losses) {
