@@ -10,7 +10,7 @@ use crate::decision::Decision;
 use crate::error::EngineError;
 use crate::options::{Adopted, RunOptions};
 use crate::plan::decide_all;
-use crate::provenance::Origin;
+use crate::provenance::{Machines, Origin};
 use crate::resolver::Resolver;
 
 /// The reason why the last result of a stage cannot be adopted.
@@ -72,8 +72,8 @@ pub fn adopt(
     let version = |manifest: &Manifest| manifest.get("version").unwrap_or_default().to_owned();
     let old_version = version(&record.manifest);
     let (manifest, key) = resolver.resolved(idx).cloned().expect("a stage that would run has a manifest");
-    let (numerics, cards) = (record.provenance.numerics.clone(), record.provenance.cards.clone());
-    let mut provenance = Origin::of(options).provenance(stage, numerics, cards);
+    let (numerics, machines) = (record.provenance.numerics.clone(), Machines::of(&record.provenance));
+    let mut provenance = Origin::of(options).provenance(stage, numerics, machines);
     provenance.adopted_from = Some(from);
     let new_version = version(&manifest);
     store.records().put(&Record { key, manifest, provenance, ..record }).map_err(EngineError::Store)?;

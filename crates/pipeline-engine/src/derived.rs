@@ -6,7 +6,7 @@ use pipeline_core::{Derived, Numerics, StageError, StageId};
 use pipeline_store::{LockOutcome, Store, StoreError};
 
 use crate::host::LOCK_POLL;
-use crate::provenance::Origin;
+use crate::provenance::{Machines, Origin};
 
 /// The stage that derives something.
 pub(crate) struct Maker<'a> {
@@ -54,7 +54,7 @@ pub(crate) fn keep(
         let message = format!("`{}` changed while `{}` read it", source.display(), by.stage);
         return Err(StageError::new(message).with_help("run again"));
     }
-    let provenance = by.origin.provenance(by.stage, Vec::new(), Vec::new());
+    let provenance = by.origin.provenance(by.stage, Vec::new(), Machines::default());
     store.keep_derived(manifest, &bytes, provenance).map_err(failed)?;
     Ok(Some(bytes))
 }

@@ -18,7 +18,7 @@ use pipeline_store::{Cas, KeyLock, OpenTree, OpenTreeError, Record, Store};
 use crate::cards::{Cards, Held};
 use crate::host::{Host, leave_out_unmeasured};
 use crate::message::{Committed, Failure, Message, Outcome};
-use crate::provenance::Origin;
+use crate::provenance::{Machines, Origin};
 use crate::readers::{Open, Readers};
 use crate::shards::{Counts, Role, Sharding, Shards, Storing};
 use crate::sources::{self, ReadSource};
@@ -244,7 +244,7 @@ fn run_and_commit(
     let counts = shards.as_ref().map_or_else(|| rows_of(&report), |shards| shards.counts);
     let sharded = shards.as_ref().filter(|shards| !shards.files.is_empty());
     let computed = sharded.map_or_else(|| vec![numerics], |shards| shards.numerics.clone());
-    let cards = sharded.map_or_else(|| card.into_iter().collect(), |shards| shards.cards.clone());
+    let machines = sharded.map_or_else(|| Machines::here(card), |shards| shards.machines.clone());
     let shard_rows = shards.as_ref().map(|shards| shards.rows.clone()).unwrap_or_default();
     let tree = join(shop.store.cas(), shop.store.cas().put_folder(scratch.folder())?, shards)?;
     report.seconds.insert(Work::Store, (waited + worked.elapsed()).as_secs_f64());
@@ -255,7 +255,7 @@ fn run_and_commit(
         report,
         shard_rows,
         seconds: began.elapsed().as_secs_f64(),
-        provenance: shop.origin.provenance(&node.id, computed, cards),
+        provenance: shop.origin.provenance(&node.id, computed, machines),
         has_objects: node.retain,
     };
     if is_forced {

@@ -6,7 +6,7 @@
 use pipeline_core::{RunId, RunReason, StageId};
 use pipeline_engine::{BlastRadius, Cause, Decision, Plan, PlanOptions, Why};
 use pipeline_experiments::Opened;
-use pipeline_store::{Provenance, Record};
+use pipeline_store::{Machine, Provenance, Record};
 use serde::Serialize;
 
 use crate::again;
@@ -88,11 +88,16 @@ fn origin(opened: &Opened, why: &Why, terminal: &Terminal) -> Result<Vec<String>
     let Decision::Reuse { key, .. } = &why.chain[0].decision else { return Ok(Vec::new()) };
     let records = opened.store.records();
     let Some(record) = records.get(key)? else { return Ok(Vec::new()) };
-    let Provenance { host, instruction_set, numerics, device, cards, .. } = &record.provenance;
+    let Provenance { host, instruction_set, numerics, device, cards, others, .. } = &record.provenance;
     let on_cards = if cards.is_empty() { String::new() } else { format!(" and {}", device.with_cards(cards)) };
+    let on_others = others.iter().map(|Machine { host, cards }| match cards.as_slice() {
+        [] => format!(", shards of it on {host}"),
+        cards => format!(", shards of it on {host} ({})", device.with_cards(cards)),
+    });
+    let on_others: String = on_others.collect();
     let is_shown = terminal.verbosity == Verbosity::Verbose || *numerics != [opened.arithmetic.processor];
     let arithmetic = words::numerics(numerics);
-    let words = || format!("computed on {host} ({instruction_set}{on_cards}), arithmetic {arithmetic}");
+    let words = || format!("computed on {host} ({instruction_set}{on_cards}){on_others}, arithmetic {arithmetic}");
     let mut lines: Vec<String> = is_shown.then(words).into_iter().collect();
     let Some(from) = record.provenance.adopted_from else { return Ok(lines) };
     let version = |record: &Record| record.manifest.get("version").unwrap_or("?").to_owned();

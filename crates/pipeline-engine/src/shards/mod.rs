@@ -41,6 +41,7 @@ pub(crate) use storing::Storing;
 use crate::Share;
 use crate::cards::Held;
 use crate::host::{Host, LOCK_POLL};
+use crate::provenance::Machines;
 
 /// The shards of an artifact.
 pub(crate) struct Shards {
@@ -53,8 +54,8 @@ pub(crate) struct Shards {
     pub counts: Counts,
     /// The classes of arithmetic that computed them, sorted; empty if that of a shard is unknown.
     pub numerics: Vec<Numerics>,
-    /// The numbers of the cards on which this process computed some, sorted.
-    pub cards: Vec<u16>,
+    /// The machines and cards that computed them, in whichever run.
+    pub machines: Machines,
     /// The records to pack, if there are many and they are not packed yet.
     pub packing: Option<Packing>,
 }
@@ -76,10 +77,10 @@ pub(crate) struct Sharding<'a> {
     counts: Mutex<Counts>,
     /// The classes that computed each shard.
     numerics: Mutex<BTreeSet<Vec<Numerics>>>,
-    /// The cards that computed some.
-    cards: Mutex<BTreeSet<u16>>,
+    /// The machines and cards that computed them.
+    machines: Mutex<Machines>,
     /// The facts about each shard that its packed record needs beside the shard; empty where none are packed.
-    recorded: Mutex<Vec<Recorded>>,
+    recorded: Mutex<Vec<Option<Recorded>>>,
     /// The shards that were found in packed records.
     n_packed: AtomicUsize,
 }
@@ -99,7 +100,7 @@ struct Bench<'scope, 'env> {
 
 /// The outcome of taking the next shard.
 enum Taken {
-    Remembered(Found),
+    Remembered(Box<Found>),
     Missing(KeyLock),
     /// Another process computes it.
     Held(Owner),
@@ -121,9 +122,9 @@ impl<'a> Sharding<'a> {
         let n_rows = rows.n_rows(0..rows.digests().len());
         let shards = Mutex::new(vec![None; orders.len()]);
         let is_packed = role == Role::Lead && orders.len() >= storing::MIN_PACKED;
-        let recorded = Mutex::new(vec![Recorded::default(); if is_packed { orders.len() } else { 0 }]);
+        let recorded = Mutex::new(vec![None; if is_packed { orders.len() } else { 0 }]);
         let (n_rows_done, counts, numerics) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        let (n_packed, n_rows_begun, cards) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());
+        let (n_packed, n_rows_begun, machines) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());
         Ok(Self {
             host,
             storing,
@@ -137,7 +138,7 @@ impl<'a> Sharding<'a> {
             shards,
             counts,
             numerics,
-            cards,
+            machines,
             recorded,
             n_packed,
         })
@@ -188,7 +189,8 @@ impl<'a> Sharding<'a> {
         let counts = *self.counts();
         let numerics = all_classes(&self.numerics());
         let recorded = self.recorded.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let cards = self.cards.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
+        let recorded = recorded.into_iter().map(|recorded| recorded.expect("a shard that is up to date was added"));
+        let machines = self.machines.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_packed = self.n_packed.into_inner() == self.orders.len();
         let shards = self.shards.into_inner().unwrap_or_else(PoisonError::into_inner);
         let shards: Vec<Shard> =
@@ -198,8 +200,8 @@ impl<'a> Sharding<'a> {
         let is_divided = shards.len() > MAX_UNDIVIDED;
         let names = self.orders.iter().map(|order| order.name.clone());
         let files = names.zip(shards.iter().map(|shard| shard.entry)).collect();
-        let packing = if is_packed { None } else { Packing::of(&self.orders, shards, recorded) };
-        Ok((report, Shards { files, is_divided, rows, counts, numerics, cards, packing }))
+        let packing = if is_packed { None } else { Packing::of(&self.orders, shards, recorded.collect()) };
+        Ok((report, Shards { files, is_divided, rows, counts, numerics, machines, packing }))
     }
 
     /// Adds the remembered shards; returns the indices of the others.
@@ -300,7 +302,7 @@ impl<'a> Sharding<'a> {
                         false => self.counts().n_by_others += 1,
                     }
                     bench.forget(shard_idx);
-                    self.add(shard_idx, found);
+                    self.add(shard_idx, *found);
                     queue.made_progress();
                 }
                 Taken::Missing(lock) => {
@@ -328,7 +330,10 @@ impl<'a> Sharding<'a> {
         match self.host.lock(&order.key).map_err(|error| storing::store_error(&order.name, error))? {
             LockOutcome::Held(owner) => Ok(Taken::Held(owner)),
             // Another process may have computed it before the lock was free.
-            LockOutcome::Acquired(lock) => Ok(self.remembered(order)?.map_or(Taken::Missing(lock), Taken::Remembered)),
+            LockOutcome::Acquired(lock) => {
+                let found = self.remembered(order)?;
+                Ok(found.map_or(Taken::Missing(lock), |found| Taken::Remembered(Box::new(found))))
+            }
         }
     }
 
@@ -362,7 +367,6 @@ impl<'a> Sharding<'a> {
             computation(&ShardOutput { path, card, progress: &progress })
         })?;
         begun(0);
-        self.cards.lock().unwrap_or_else(PoisonError::into_inner).extend(card);
         {
             let mut counts = self.counts();
             counts.n_computed += 1;
@@ -373,9 +377,10 @@ impl<'a> Sharding<'a> {
         Ok(())
     }
 
-    fn add(&self, shard_idx: usize, Found { entry, report, numerics, has_objects, record, .. }: Found) {
+    fn add(&self, shard_idx: usize, Found { entry, report, numerics, machine, has_objects, record, .. }: Found) {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner).add(machine.clone());
         if let Some(recorded) = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).get_mut(shard_idx) {
-            *recorded = Recorded { numerics: numerics.clone(), has_objects, record };
+            *recorded = Some(Recorded { numerics: numerics.clone(), machine, has_objects, record });
         }
         self.numerics().insert(numerics);
         let units = self.orders[shard_idx].units.clone();

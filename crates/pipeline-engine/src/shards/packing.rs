@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use pipeline_core::{Digest, Key, Numerics, Shard, ShardOrder};
-use pipeline_store::{PackedShard, RecordFile};
+use pipeline_store::{Machine, PackedShard, RecordFile};
 
 use super::Storing;
 use super::storing::Stored;
 
 /// The facts about a shard that its packed record needs beside the shard.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Recorded {
     pub numerics: Vec<Numerics>,
+    pub machine: Machine,
     pub has_objects: bool,
     /// `None` until the shard is stored.
     pub record: Option<RecordFile>,
@@ -37,9 +38,9 @@ impl Packing {
     pub fn carry_out(self, storing: &Storing<'_>, stored: Stored) {
         let files: HashMap<Key, Option<RecordFile>> = stored.records.into_iter().collect();
         let packed = |(key, Shard { entry, report, .. }, recorded): (Key, Shard, Recorded)| {
-            let Recorded { numerics, has_objects, record } = recorded;
+            let Recorded { numerics, machine, has_objects, record } = recorded;
             let record = record.or_else(|| files.get(&key).copied().flatten())?;
-            Some((key, PackedShard { entry, report, numerics, has_objects, record }))
+            Some((key, PackedShard { entry, report, numerics, machine, has_objects, record }))
         };
         storing.pack(&self.shared, self.shards.into_iter().filter_map(packed).collect());
     }

@@ -7,10 +7,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use pipeline_core::{Arithmetic, Digest, FileEntry, Key, Numerics, ShardOrder, ShardReport, StageError, Tree};
-use pipeline_store::{KeyLock, PackedShard, PackedShards, PutMode, Record, RecordFile, Store, StoreError, host_name};
+use pipeline_store::{
+    KeyLock, Machine, PackedShard, PackedShards, PutMode, Record, RecordFile, Store, StoreError, host_name,
+};
 
 use crate::Node;
-use crate::provenance::Origin;
+use crate::provenance::{Machines, Origin, here, of_record};
 
 /// The most shards of a stage that are stored at once, while the next ones are computed; a kill loses at most these.
 const MAX_STORING: usize = 8;
@@ -27,6 +29,8 @@ pub(crate) struct Found {
     pub report: ShardReport,
     /// The classes of arithmetic that computed it.
     pub numerics: Vec<Numerics>,
+    /// The machine that computed it.
+    pub machine: Machine,
     /// True if this process has computed it.
     pub is_own: bool,
     /// False if a remote that has the record does not have its objects.
@@ -121,7 +125,7 @@ impl<'a> Storing<'a> {
             report: report.clone(),
             shard_rows: Vec::new(),
             seconds: began.elapsed().as_secs_f64(),
-            provenance: self.origin.provenance(&self.node.id, vec![self.numerics], card.into_iter().collect()),
+            provenance: self.origin.provenance(&self.node.id, vec![self.numerics], Machines::here(card)),
             has_objects: self.node.retain,
         };
         let mode = if is_forced { PutMode::Replace } else { PutMode::Create };
@@ -139,7 +143,7 @@ impl<'a> Storing<'a> {
         let thread = thread.map_err(|error| StageError::because("no thread can be started to store a shard", error))?;
         self.state().threads.push_back(thread);
         let (numerics, has_objects) = (vec![self.numerics], self.node.retain);
-        Ok(Found { entry, report, numerics, is_own: true, has_objects, record: None })
+        Ok(Found { entry, report, numerics, machine: here(card), is_own: true, has_objects, record: None })
     }
 
     /// Waits until all shards are stored.
@@ -186,12 +190,13 @@ pub(crate) fn packed(
     numerics: Numerics,
 ) -> Option<Found> {
     let row = store.records().packed(shards, key)?;
-    let (computed, report) = row.report()?;
+    let (computed, machine, report) = row.report()?;
     let is_usable = arithmetic.accepts(&computed, numerics) && store.has_packed(&row);
     is_usable.then(|| Found {
         entry: row.entry(),
         report,
         numerics: computed,
+        machine,
         is_own: false,
         has_objects: row.has_objects(),
         record: Some(row.record()),
@@ -214,7 +219,8 @@ pub(crate) fn usable(
     }
     let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();
     let Record { report, provenance, has_objects, .. } = record;
-    Some(Found { entry, report, numerics: provenance.numerics, is_own, has_objects, record: None })
+    let machine = of_record(&provenance);
+    Some(Found { entry, report, numerics: provenance.numerics, machine, is_own, has_objects, record: None })
 }
 
 /// The packed records of the shards of a stage; empty where it has too few.

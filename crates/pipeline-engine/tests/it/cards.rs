@@ -1,16 +1,17 @@
 //! Several cards in one run: a stage holds one, its shards are computed on all that are free, with the same bytes.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pipeline_core::{ArtifactDigest, Device, Event, EventRecord, Lane, Outcome, StageContext, StageError};
+use pipeline_core::{ArtifactDigest, Device, Event, EventRecord, Key, Lane, Outcome, StageContext, StageError};
 use pipeline_engine::{LostCards, SpecInfo};
-use pipeline_store::Provenance;
+use pipeline_store::{Machine, Provenance, PutMode};
 
-use crate::world::{Part, Ran, Shards, World, part, write};
+use crate::world::{Part, Ran, Shards, World, files_below, part, write};
 
 fn world(cards: &[u16]) -> World {
     let mut world = World::new();
@@ -278,4 +279,41 @@ fn a_card_that_is_lost_while_it_is_lent_gets_no_further_shard() {
     };
     let ran = world.run(&[encoder("b", "one two three four five six", shards)]);
     assert_eq!(provenance(&world, &ran, "b").cards, [0]);
+}
+
+#[test]
+fn a_result_names_the_cards_of_all_runs_that_computed_its_shards() {
+    let mut world = world(&[2]);
+    let first = world.run(&[encoder("a", "one stop", Shards::default())]);
+    assert!(first.errors().contains("stopped"), "{}", first.errors());
+    // Few records are read one by one, many as packed ones.
+    let mut words: Vec<String> = (0..256).map(|idx| format!("word{idx}")).collect();
+    for (card, word) in [(5, "one"), (7, "another")] {
+        world.options.cards = vec![card];
+        words.push(word.to_owned());
+        let ran = world.run(&[encoder("a", &words.join(" "), Shards::default())]);
+        let expected: &[u16] = if card == 5 { &[2, 5] } else { &[2, 5, 7] };
+        assert_eq!(provenance(&world, &ran, "a").cards, expected, "{}", ran.errors());
+    }
+}
+
+#[test]
+fn a_result_names_other_machines_that_computed_its_shards() {
+    let world = world(&[0]);
+    world.run(&[encoder("a", "one", Shards::default())]);
+    let shards = files_below(&world.path("artifacts/store-v1/actions"));
+    let shards = shards.iter().filter(|path| fs::read_to_string(path).unwrap().contains("shard\""));
+    let mut n_moved = 0;
+    for path in shards {
+        let [folder, name] = [path.parent().unwrap().file_name(), path.file_stem()].map(|part| part.unwrap().to_str());
+        let key = Key(format!("{}{}", folder.unwrap(), name.unwrap()).parse().unwrap());
+        let mut record = world.store().records().get_shard(&key).unwrap().unwrap();
+        (record.provenance.host, record.provenance.cards) = ("node7".to_owned(), vec![3]);
+        world.store().records().put_shard(&record, PutMode::Replace).unwrap();
+        n_moved += 1;
+    }
+    assert_eq!(n_moved, 1);
+    let ran = world.run(&[encoder("a", "one two", Shards::default())]);
+    let Provenance { cards, others, .. } = provenance(&world, &ran, "a");
+    assert_eq!((cards, others), (vec![0], vec![Machine { host: "node7".to_owned(), cards: vec![3] }]));
 }

@@ -72,9 +72,13 @@ pub struct Provenance {
     pub stage: StageId,
     /// The device of the tensors.
     pub device: Device,
-    /// The numbers of the cards on which this process computed parts of it, sorted; empty where no card has a number.
+    /// The numbers of the machine's cards that computed parts of it, in whichever run, sorted; empty where no card has a
+    /// number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<u16>,
+    /// Other machines that computed shards of it, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Machine>,
     /// The processor's instruction set, such as `avx512`.
     pub instruction_set: String,
     /// The classes of arithmetic that computed it, sorted: more than one where shards differ. Empty if unknown.
@@ -85,6 +89,16 @@ pub struct Provenance {
     /// The key whose result `--accept` adopted; `None` for a computed result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted_from: Option<Key>,
+}
+
+/// A machine that computed parts of a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its name.
+    pub host: String,
+    /// The numbers of its cards that computed some, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<u16>,
 }
 
 /// The state of the file at the path of a key's record.

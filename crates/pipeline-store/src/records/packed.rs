@@ -13,12 +13,12 @@ use std::time::SystemTime;
 
 use pipeline_core::{Digest, FileEntry, Key, Numerics, ShardReport};
 
-use super::Records;
+use super::{Machine, Records};
 use crate::StoreError;
 use crate::durable::{Durability, list_folder, read_if_there, remove_file};
 
 /// The first line of the file, with the version of its format.
-const HEADING: &[u8] = b"pipeline shards 1\n";
+const HEADING: &[u8] = b"pipeline shards 2\n";
 
 /// The bytes of a row: key, identity of the record, entry of the file, flags, and the place of the report's text.
 const ROW_BYTES: usize = 32 + 3 * 8 + 32 + 8 + 1 + 8 + 4;
@@ -46,6 +46,8 @@ pub struct PackedShard {
     pub report: ShardReport,
     /// The classes of arithmetic that computed it.
     pub numerics: Vec<Numerics>,
+    /// The machine that computed it.
+    pub machine: Machine,
     /// False if a remote that has the record does not have its objects.
     pub has_objects: bool,
     /// The identity of the record, from before it was read or after it was written.
@@ -152,8 +154,8 @@ impl PackedRow<'_> {
         self.row[96] & HAS_OBJECTS != 0
     }
 
-    /// The classes of arithmetic that computed it, and the report on it.
-    pub fn report(&self) -> Option<(Vec<Numerics>, ShardReport)> {
+    /// The classes of arithmetic that computed it, the machine that did, and the report on it.
+    pub fn report(&self) -> Option<(Vec<Numerics>, Machine, ShardReport)> {
         let start = usize::try_from(self.number(97)).ok()?;
         let bytes = u32::from_le_bytes(self.row[105..109].try_into().expect("a row has its length"));
         serde_json::from_slice(self.texts.get(start..start.checked_add(bytes as usize)?)?).ok()
@@ -179,8 +181,8 @@ fn to_bytes(mut shards: Vec<(Key, PackedShard)>) -> Vec<u8> {
     content.extend_from_slice(&[0; 32]);
     content.extend_from_slice(&(shards.len() as u64).to_le_bytes());
     let (mut texts, mut places) = (Vec::new(), HashMap::new());
-    for (key, PackedShard { entry, report, numerics, has_objects, record }) in shards {
-        let text = serde_json::to_vec(&(numerics, report)).expect("plain data becomes JSON");
+    for (key, PackedShard { entry, report, numerics, machine, has_objects, record }) in shards {
+        let text = serde_json::to_vec(&(numerics, machine, report)).expect("plain data becomes JSON");
         let n_bytes = u32::try_from(text.len()).expect("the report on a shard has less than 4 GiB");
         let place: u64 = *places.entry(text).or_insert_with_key(|text| {
             let place = texts.len() as u64;
@@ -222,6 +224,7 @@ mod tests {
             entry: FileEntry { executable: idx == 1, ..FileEntry::new(Digest::of(b"rows"), idx) },
             report: ShardReport { n_rows: 7, dim: Some(3), facts, ..ShardReport::default() },
             numerics: vec![Numerics::Fma],
+            machine: Machine { host: format!("node{}", idx % 2), cards: vec![3] },
             has_objects: idx != 2,
             record,
         }
@@ -236,7 +239,7 @@ mod tests {
         for idx in 0..9 {
             let (row, expect) = (index.row(&key(idx)).unwrap(), shard(idx, RECORD));
             assert_eq!((row.entry(), row.has_objects(), row.record()), (expect.entry, expect.has_objects, RECORD));
-            assert_eq!(row.report(), Some((expect.numerics, expect.report)));
+            assert_eq!(row.report(), Some((expect.numerics, expect.machine, expect.report)));
         }
         assert!(index.row(&key(9)).is_none());
         for byte_idx in 0..content.len() {

@@ -90,6 +90,7 @@ pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
             stage: stage.parse().unwrap(),
             device: Device::Cpu,
             cards: Vec::new(),
+            others: Vec::new(),
             instruction_set: "avx2".into(),
             numerics: vec![Numerics::Fma],
             version: "0.1.0".into(),
