@@ -161,22 +161,36 @@ impl DeviceError {
                 "install the CUDA toolkit and name its folder by `CUDA_PATH`, or in the Python in use\n\
                  `pip install nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-crt`; {PROCESSOR}"
             ),
-            Self::TooSmall { .. }
-            | Self::Failed { fault: Fault::MemoryIsFull, .. }
-            | Self::Trial { fault: Fault::MemoryIsFull, .. } => {
-                "`nvidia-smi` shows who else has memory of the card, and `--device cuda:1` takes another; fewer rows\n\
-                 at once need less (`batch_rows` of encoders, `batch_size` of a training), and `--device cpu` needs none"
-                    .to_owned()
+            Self::TooSmall { gpu, .. }
+            | Self::Failed { fault: Fault::MemoryIsFull, gpu }
+            | Self::Trial { fault: Fault::MemoryIsFull, gpu } => {
+                let others = match gpu.interface {
+                    Interface::Cuda => {
+                        "`nvidia-smi` shows who else has memory of the card, and `--device cuda:1` takes another; fewer rows\n"
+                    }
+                    Interface::Wgpu => {
+                        "other programs may have memory of the GPU, and `--device wgpu:1` takes another; fewer rows\n"
+                    }
+                };
+                format!(
+                    "{others}at once need less (`batch_rows` of encoders, `batch_size` of a training), and `--device cpu` \
+                     needs none"
+                )
             }
-            Self::Trial { fault: Fault::Compiler { .. }, .. }
-            | Self::Failed { fault: Fault::Compiler { .. }, .. } => format!(
-                "the compiler, its headers and the card must fit each other: `pipeline doctor` shows which are used,\n\
+            Self::Trial { fault: Fault::Compiler { .. }, .. } | Self::Failed { fault: Fault::Compiler { .. }, .. } => {
+                format!(
+                    "the compiler, its headers and the card must fit each other: `pipeline doctor` shows which are used,\n\
                  and `CUDA_PATH` may name another toolkit; {PROCESSOR}"
-            ),
-            Self::Trial { .. } | Self::Failed { .. } | Self::Lost { .. } => {
-                "the tool of its driver (`nvidia-smi`) shows its state; finished shards are kept, so that the next\n\
-                 run goes on, and `--device cpu` needs no card"
-                    .to_owned()
+                )
+            }
+            Self::Trial { gpu, .. } | Self::Failed { gpu, .. } | Self::Lost { gpu, .. } => {
+                let tool = match gpu.interface {
+                    Interface::Cuda => "the tool of its driver (`nvidia-smi`) shows its state; ",
+                    Interface::Wgpu => "",
+                };
+                format!(
+                    "{tool}finished shards are kept, so that the next\nrun goes on, and `--device cpu` needs no card"
+                )
             }
             _ => PROCESSOR.to_owned(),
         }
@@ -216,6 +230,17 @@ mod tests {
         let expected = "the CUDA device `cuda:1` (T) has 50 of its 4096 MiB of memory free, and needs 512";
         assert_eq!(error.to_string(), expected);
         assert!(error.help().contains("nvidia-smi"));
+    }
+
+    #[test]
+    fn advice_on_a_gpu_names_tools_of_its_interface_only() {
+        for (interface, has_tool) in [(Interface::Cuda, true), (Interface::Wgpu, false)] {
+            let gpu = Gpu { interface, number: None };
+            for fault in [Fault::MemoryIsFull, Fault::Driver { code: "X".to_owned() }] {
+                let help = DeviceError::Failed { gpu, fault }.help();
+                assert_eq!(help.contains("nvidia-smi"), has_tool, "{help}");
+            }
+        }
     }
 
     #[test]

@@ -15,12 +15,38 @@ use crate::device::Gpu;
 /// The most characters of a message that is shown as it is.
 const MAX_CHARS: usize = 160;
 
+/// What CUDA, the framework and wgpu say of memory that is full, by the names of their errors and by the messages.
+const FULL_MEMORY: [&str; 10] = [
+    "OUT_OF_MEMORY",
+    "OutOfMemory",
+    "Out of Memory",
+    "out of memory",
+    "out-of-memory",
+    "Not enough memory left",
+    "maximum buffer size",
+    "BufferTooBig",
+    "can't allocate buffer of size",
+    "too big",
+];
+
+/// What tells an error of the device from one of our own, wherever it becomes a panic.
+const QUOTED: [&str; 8] = [
+    "CUDA_ERROR",
+    "DriverError",
+    "ServerUnhealthy",
+    "ServerError",
+    "CallError",
+    "ExecutionError",
+    "BufferTooBig",
+    "can't allocate buffer of size",
+];
+
 /// The cause within the framework's message, which may be pages of kernel source and backtraces.
 fn cause(message: &str) -> Fault {
     // Messages quote others, whose ends of lines are then two characters.
     let text = message.replace("\\n", "\n");
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    if ["OUT_OF_MEMORY", "Out of Memory", "BufferTooBig", "too big"].iter().any(|mark| text.contains(mark)) {
+    if FULL_MEMORY.iter().any(|mark| text.contains(mark)) {
         return Fault::MemoryIsFull;
     }
     if text.contains("[Compilation Error]") {
@@ -173,10 +199,7 @@ fn of_device(info: &PanicHookInfo<'_>) -> Option<Fault> {
     let is_device_thread = thread.name().is_some_and(|name| DEVICE_THREADS.iter().any(|start| name.starts_with(start)));
     let is_of_framework = ["/cubecl", "/cudarc", "/burn", "/wgpu"].iter().any(|crate_name| file.contains(crate_name));
     // The framework's checks blame their callers, which may be our code.
-    let is_quoted =
-        ["CUDA_ERROR", "DriverError", "ServerUnhealthy", "ServerError", "CallError", "ExecutionError", "BufferTooBig"]
-            .iter()
-            .any(|mark| message.contains(mark));
+    let is_quoted = QUOTED.iter().any(|mark| message.contains(mark));
     let is_own = message.starts_with("BUG") || file.contains("/pipeline-") || file.starts_with("crates/");
     let is_of_device = is_device_thread && (is_quoted || !is_own);
     let is_fault = is_of_device || (is_of_framework && is_at_work()) || (is_quoted && is_at_work());
@@ -264,6 +287,14 @@ mod tests {
                 "its driver reports CUDA_ERROR_INVALID_PTX",
             ),
             ("CUDA_ERROR_OUT_OF_MEMORY", "its memory is full"),
+            (
+                "called `Result::unwrap()` on an `Err` value: can't allocate buffer of size: 131072000\nBacktrace:",
+                "its memory is full",
+            ),
+            ("An out-of-memory error happened during launch\nCaused by:\n  hip\nBacktrace", "its memory is full"),
+            ("wgpu error: Out of Memory\n\nCaused by:\n  In Device::create_buffer\n", "its memory is full"),
+            ("In Device::create_buffer\n      Not enough memory left.", "its memory is full"),
+            ("Buffer size 9 is greater than the maximum buffer size (8)", "its memory is full"),
             ("Storage handle not found\nmore", "Storage handle not found"),
             (
                 "Error while reading\nCaused by:\n  unhealthy\nCaused by:\n  the copy failed\nBacktrace:",
