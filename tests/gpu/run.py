@@ -118,11 +118,11 @@ def prepared(folder):
     return site / "nvidia" / "cu13", None
 
 
-def emulated(standin, checks, name):
+def emulated(standin, checks, name, **device):
     """Runs a spec on the processor and on the stand-in, and compares everything that they made."""
     spec, reference, store = f"{name}.yaml", standin.folder / f"{name}-cpu", standin.folder / f"{name}-cuda"
     expected = standin.run(spec, reference, device="cpu")
-    done = standin.run(spec, store, STANDIN_COUNTS=standin.counts)
+    done = standin.run(spec, store, STANDIN_COUNTS=standin.counts, **device)
     if expected.returncode or done.returncode:
         checks.say(False, f"{name}, emulated", f"exit {expected.returncode} and {done.returncode}: {done.stderr[-1500:]}")
         return
