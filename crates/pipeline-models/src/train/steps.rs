@@ -86,30 +86,40 @@ pub(crate) fn run(
     let mut losses: Vec<StepLoss> = Vec::new();
     let measures_start = validation.is_some_and(|validation| validation.measures_start);
     let mut validated = validation.map(|validation| Validated::new(validation, options));
+    let is_repeated = !options.shuffle && !learner.has_heads();
+    let n_epochs = if n_pairs > 0 { options.epochs } else { 0 };
+    let mut orders = (0..n_epochs).map(|_| epoch_order(n_pairs, options.shuffle, &mut random)).peekable();
+    let pairs_at_once = learner.steps_at_once().saturating_mul(options.batch_size);
+    let announce = |learner: &dyn Learner, order: Option<&[usize]>| {
+        let block = order.and_then(|order| order.chunks(pairs_at_once).next()).unwrap_or_default();
+        block.chunks(options.batch_size).for_each(|batch| learner.announce(batch));
+    };
+    announce(learner, orders.peek().map(Vec::as_slice));
     if let Some(validated) = validated.as_mut().filter(|_| measures_start) {
         validated.see(Kept { heads: learner.heads()?, temperature: learner.temperature()? })?;
     }
-    let is_repeated = !options.shuffle && !learner.has_heads();
-    let n_epochs = if n_pairs > 0 { options.epochs } else { 0 };
     let rates = |step_idx: usize| Rates {
         heads: of_heads.at(step_idx),
         attention: of_attention.at(step_idx),
         share_of_layers: share_of_layers.at(step_idx),
     };
     let mut taken = Vec::new();
-    for epoch in (usize::from(measures_start)..).take(n_epochs) {
-        let order = epoch_order(n_pairs, options.shuffle, &mut random);
-        let batches: Vec<&[usize]> = order.chunks(options.batch_size).collect();
+    for epoch in usize::from(measures_start).. {
+        let Some(order) = orders.next() else { break };
         // Where nothing changes, an epoch repeats the losses of the first.
         let is_known = is_repeated && !losses.is_empty();
-        let mut blocks = batches.chunks(learner.steps_at_once()).peekable();
+        let mut blocks = order.chunks(pairs_at_once).peekable();
         let mut step = 0;
         while let Some(block) = blocks.next() {
-            if let Some(next) = blocks.peek().filter(|_| !is_known) {
-                next.iter().for_each(|batch| learner.announce(batch));
+            match blocks.peek() {
+                _ if is_known => {}
+                Some(next) => announce(learner, Some(next)),
+                None if is_repeated => {}
+                // The next epoch begins with other pairs than the first.
+                None => announce(learner, orders.peek().map(Vec::as_slice)),
             }
-            let steps =
-                block.iter().zip(losses.len()..).map(|(batch, step_idx)| Step { batch, rates: rates(step_idx) });
+            let batches = block.chunks(options.batch_size);
+            let steps = batches.zip(losses.len()..).map(|(batch, step_idx)| Step { batch, rates: rates(step_idx) });
             let steps: Vec<Step<'_>> = steps.collect();
             taken.clear();
             if is_known {
@@ -163,6 +173,8 @@ fn check_finite(heads: Option<&Heads>, last: Option<&StepLoss>) -> Result<(), Tr
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -176,6 +188,14 @@ mod tests {
         heads: Option<Heads>,
         n_compared: usize,
         n_at_once: usize,
+        /// The batches that it will be given next.
+        announced: RefCell<VecDeque<Vec<usize>>>,
+    }
+
+    impl Counting {
+        fn new(heads: Option<Heads>, n_at_once: usize) -> Self {
+            Self { heads, n_compared: 0, n_at_once, announced: RefCell::default() }
+        }
     }
 
     impl Learner for Counting {
@@ -183,7 +203,9 @@ mod tests {
             self.n_at_once
         }
 
-        fn announce(&self, _: &[usize]) {}
+        fn announce(&self, batch: &[usize]) {
+            self.announced.borrow_mut().push_back(batch.to_vec());
+        }
 
         fn take(
             &mut self,
@@ -195,6 +217,10 @@ mod tests {
             let n_taken = steps.iter().take_while(|_| !must_stop()).count();
             let steps = &steps[..n_taken];
             self.n_compared += steps.len();
+            for step in steps {
+                let announced = self.announced.borrow_mut().pop_front();
+                assert_eq!(announced.as_deref(), Some(step.batch), "a batch is announced before it is taken");
+            }
             let loss = |step: &Step<'_>| if step.batch.contains(&NOT_FINITE) { f32::NAN } else { step.batch[0] as f32 };
             taken.extend(steps.iter().map(|step| Taken { loss: loss(step), temperature: 1.0 }));
             Ok(())
@@ -216,9 +242,10 @@ mod tests {
     #[test]
     fn features_without_heads_are_compared_once_for_each_different_batch() {
         let compared = |heads: Option<Heads>, shuffle| {
-            let mut learner = Counting { heads, n_compared: 0, n_at_once: 1 };
+            let mut learner = Counting::new(heads, 1);
             let options = TrainOptions { epochs: 3, batch_size: 16, shuffle, ..Default::default() };
             let trained = run(50, &options, None, &mut learner, &mut |_| true, &|| false).unwrap();
+            assert!(learner.announced.take().is_empty(), "what is announced is taken");
             (learner.n_compared, trained.losses)
         };
         let (n_compared, losses) = compared(None, false);
@@ -230,7 +257,7 @@ mod tests {
 
     /// Trains on so many pairs, in epochs of batches of 10, until `stop` steps are seen.
     fn trained_at_once(n_at_once: usize, n_pairs: usize, stop: usize) -> (Result<Trained, TrainError>, Vec<StepLoss>) {
-        let mut learner = Counting { heads: Some(identity_heads(2)), n_compared: 0, n_at_once };
+        let mut learner = Counting::new(Some(identity_heads(2)), n_at_once);
         let options = TrainOptions { epochs: 2, batch_size: 10, lr: 0.5, warmup_steps: 9, ..Default::default() };
         let mut seen = Vec::new();
         let trained = run(
@@ -280,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_training_stops_among_steps_that_are_taken_at_once() {
-        let mut learner = Counting { heads: Some(identity_heads(2)), n_compared: 0, n_at_once: 4 };
+        let mut learner = Counting::new(Some(identity_heads(2)), 4);
         let options = TrainOptions { epochs: 2, batch_size: 10, ..Default::default() };
         let n_asked = AtomicUsize::new(0);
         let mut n_seen = 0;
