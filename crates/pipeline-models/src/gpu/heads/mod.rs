@@ -285,17 +285,4 @@ fn temperature(logit_scale: f32) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn so_many_steps_are_taken_at_once_that_a_training_stops_soon() {
-        let n_learnt = (768 + 2048) * 512;
-        let at_once = |n_pairs, n_learnt| steps_at_once(n_pairs, 512, n_learnt);
-        assert_eq!([1, 16, 128, 4096, 1 << 16].map(|n_pairs| at_once(n_pairs, n_learnt)), [4096, 256, 32, 1, 1]);
-        assert_eq!(at_once(128, 0), 32, "without heads");
-        // Of heads with 1.4 billion numbers, a step of 16 pairs is 69 billion products.
-        assert_eq!(at_once(16, 1000 * n_learnt), 3);
-        assert_eq!(steps_at_once(0, 0, 0), PAIRS_AT_ONCE);
-    }
-}
+mod tests;

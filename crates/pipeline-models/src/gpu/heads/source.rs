@@ -49,6 +49,12 @@ impl<'a, R: CubeRuntime> Source<'a, R> {
         self.planned.is_none()
     }
 
+    /// Has features read for each batch, as where they do not fit.
+    #[cfg(test)]
+    pub(super) fn read_for_each_batch(&mut self) {
+        self.planned = None;
+    }
+
     /// Says that the device has done all that was asked of it until now.
     pub(super) fn settle(&mut self) {
         if let (Some(_), Some(planned)) = (&self.placed, &mut self.planned) {
