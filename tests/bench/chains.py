@@ -1,7 +1,7 @@
 """Writes the same graph of small stages for several tools: N stages in chains of a given depth, each copying a file.
 
-Stage (layer, column) copies d<layer-1>/<column>.txt to d<layer>/<column>.txt; d0 holds the inputs. turbo has no stages but
-packages, so there a stage is a package that copies the file of the package it depends on.
+Stage (layer, column) copies d<layer-1>/<column>.txt to d<layer>/<column>.txt; d0 holds the inputs. turbo has no stages
+but packages, so there a stage is a package that copies the file of the package it depends on.
 
     python3 tests/bench/chains.py pipeline 10000 10 FOLDER
 """
@@ -70,7 +70,11 @@ def write_turbo(stages, folder):
     root = {"name": "root", "private": True, "packageManager": "npm@10.8.2", "workspaces": ["p/*"]}
     task = {"dependsOn": ["^build"], "inputs": ["in.txt"], "outputs": ["out.txt"]}
     lock = {"name": "root", "lockfileVersion": 3, "requires": True, "packages": packages}
-    for name, content in [("package.json", root), ("turbo.json", {"tasks": {"build": task}}), ("package-lock.json", lock)]:
+    for name, content in [
+        ("package.json", root),
+        ("turbo.json", {"tasks": {"build": task}}),
+        ("package-lock.json", lock),
+    ]:
         (folder / name).write_text(json.dumps(content))
     (folder / ".gitignore").write_text("out.txt\n.turbo\nnode_modules\n")
     git = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost"]

@@ -34,7 +34,11 @@ def picture(generator):
             along_x, along_y, phase = generator.uniform(-0.08, 0.08, 2).tolist() + [generator.uniform(0, 6)]
             pixels[..., channel] += generator.uniform(5, 40) * numpy.sin(along_x * x + along_y * y + phase)
     for _ in range(6):
-        center_x, center_y, radius = generator.uniform(0, SIZE), generator.uniform(0, SIZE), generator.uniform(5, SIZE / 3)
+        center_x, center_y, radius = (
+            generator.uniform(0, SIZE),
+            generator.uniform(0, SIZE),
+            generator.uniform(5, SIZE / 3),
+        )
         disc = (x - center_x) ** 2 + (y - center_y) ** 2 < radius**2
         pixels[disc] = pixels[disc] * 0.5 + generator.uniform(0, 128, 3)
     roughness = generator.choice([2, 8])
@@ -91,7 +95,9 @@ def measure(name: str, files: list[bytes], peers: dict, goals: dict, args) -> li
                 decode(text)
             return time.perf_counter() - start
 
-        rows = [{"ours": ours(), **{peer: timed(decode) for peer, decode in peers.items()}} for _ in range(args.rounds + 1)]
+        rows = [
+            {"ours": ours(), **{peer: timed(decode) for peer, decode in peers.items()}} for _ in range(args.rounds + 1)
+        ]
         program.stdin.close()
         program.wait()
     # The first round warms up.

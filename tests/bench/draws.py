@@ -1,4 +1,5 @@
-"""Compares a grid with random, Sobol and halved sweeps on the demo: points and seconds until the grid's best MeanRecall.
+"""Compares a grid with random, Sobol and halved sweeps on the demo: points and seconds until the grid's best
+MeanRecall.
 
     python tests/bench/draws.py [--program target/release/pipeline] [--seeds 5] [--jobs 1]
 
@@ -40,10 +41,22 @@ class Bench:
     def sweep(self, spec, values, *more):
         """The points of a sweep with the seconds of their own stages, also of those that an earlier sweep computed."""
         axes = [f"--axis=projection.params.{name}={text}" for name, text in values.items()]
-        command = [self.program, "sweep", self.folder / spec, "--artifacts", self.folder / "store", "--jobs", str(self.jobs)]
+        command = [
+            self.program,
+            "sweep",
+            self.folder / spec,
+            "--artifacts",
+            self.folder / "store",
+            "--jobs",
+            str(self.jobs),
+        ]
         done = subprocess.run([*command, *axes, *more, "--json", "--quiet"], stdout=subprocess.PIPE, check=True)
         report = json.loads(done.stdout)
-        keys = {event["stage"]: event["key"] for event in self.events(report["run"]) if "artifact" in event and "key" in event}
+        keys = {
+            event["stage"]: event["key"]
+            for event in self.events(report["run"])
+            if "artifact" in event and "key" in event
+        }
         seconds = {event["key"]: event["seconds"] for event in self.events("*") if event["event"] == "stage-finished"}
         for point in report["points"]:
             own = [point["stages"][name] for name in ("projection", "evaluate") if name in point["stages"]]
@@ -100,7 +113,13 @@ def main():
 def row(name, found):
     points, seconds, reached, best = zip(*found)
     spread = lambda values, form: f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
-    return [name, spread(points, ".0f"), spread(seconds, ".1f"), spread(best, ".4f"), f"{sum(reached)} of {len(reached)}"]
+    return [
+        name,
+        spread(points, ".0f"),
+        spread(seconds, ".1f"),
+        spread(best, ".4f"),
+        f"{sum(reached)} of {len(reached)}",
+    ]
 
 
 if __name__ == "__main__":

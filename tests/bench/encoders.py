@@ -1,4 +1,6 @@
-"""Times an encoder beside ONNX Runtime, OpenVINO and PyTorch, alternately in one run: what texts.py and images.py share."""
+"""Times an encoder beside ONNX Runtime, OpenVINO and PyTorch, alternately in one run: what texts.py and images.py
+share.
+"""
 
 import json
 import statistics
@@ -12,7 +14,9 @@ TOLERANCE = 1e-4
 
 def program(command: list):
     """Starts the program; returns a function that runs one round, and one that ends the program."""
-    process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
     def round_() -> dict:
         process.stdin.write("\n")

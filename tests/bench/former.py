@@ -105,7 +105,12 @@ def main():
         for what in ("wall_s", "cpu_s"):
             old, new = measure.median(former, what), measure.median(now, what)
             lows = [statistics.quantiles([run[what] for run in runs], n=10)[0] for runs in (former, now)]
-            cells += [f"{old * 1e3:.1f}", f"{new * 1e3:.1f}", f"{new / max(old, 1e-9):.3f}", f"{lows[1] / max(lows[0], 1e-9):.3f}"]
+            cells += [
+                f"{old * 1e3:.1f}",
+                f"{new * 1e3:.1f}",
+                f"{new / max(old, 1e-9):.3f}",
+                f"{lows[1] / max(lows[0], 1e-9):.3f}",
+            ]
         table.append(cells)
         print(*cells, flush=True)
     head = ["work", "rounds", "former wall ms", "wall ms", "ratio", "of 10th percentiles"]

@@ -2,7 +2,8 @@
 
     python3 tests/bench/hashing.py --rounds 5 [--pipeline PATH] [--b3sum PATH]
 
-`pipeline status` plans, which hashes the sources of a store that knows nothing yet; the files lie in the page cache. Untouched: `pipeline run` when nothing has changed.
+`pipeline status` plans, which hashes the sources of a store that knows nothing yet; the files lie in the page cache.
+Untouched: `pipeline run` when nothing has changed.
 """
 
 import argparse
@@ -34,7 +35,10 @@ def main():
         for idx in range(10_000):
             (folder / f"small/{idx:05d}").write_bytes(os.urandom(16 << 10))
         rows = []
-        for source, command in [("big.bin", [arguments.b3sum, "big.bin"]), ("small", ["sh", "-c", f"{arguments.b3sum} small/*"])]:
+        for source, command in [
+            ("big.bin", [arguments.b3sum, "big.bin"]),
+            ("small", ["sh", "-c", f"{arguments.b3sum} small/*"]),
+        ]:
             (folder / "spec.yaml").write_text(SPEC.format(source=source))
             ours, theirs, untouched = [], [], []
             for _ in range(arguments.rounds + 1):
@@ -45,7 +49,15 @@ def main():
                 untouched.append(measure.run([pipeline, "run", "-q", "spec.yaml"], folder))
             # The first of each warms the page cache, or fills the store.
             wall, peer, again = measure.median(ours[1:]), measure.median(theirs[1:]), measure.median(untouched[1:])
-            rows.append([source, f"{wall * 1000:.0f} ms", f"{peer * 1000:.0f} ms", f"{wall / peer:.2f}", f"{again * 1000:.0f} ms"])
+            rows.append(
+                [
+                    source,
+                    f"{wall * 1000:.0f} ms",
+                    f"{peer * 1000:.0f} ms",
+                    f"{wall / peer:.2f}",
+                    f"{again * 1000:.0f} ms",
+                ]
+            )
         measure.table(["source", "pipeline", "b3sum", "pipeline / b3sum", "untouched"], rows)
 
 

@@ -7,8 +7,8 @@
 MODEL is a folder in timm's format, or Chinese-CLIP of transformers. Peers get normalised images; the program gets bytes
 and normalises them itself. ONNX Runtime and OpenVINO run the exported graph with batch norms folded, PyTorch channels
 last and channels first. Each round times all of them one after the other; the ratios are medians over the rounds. Work
-is counted as if every convolution were computed directly, 2 operations per weight and output, so a ResNet's share of the
-FMA peak can exceed 100%.
+is counted as if every convolution were computed directly, 2 operations per weight and output, so a ResNet's share of
+the FMA peak can exceed 100%.
 """
 
 import argparse

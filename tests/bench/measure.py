@@ -15,7 +15,13 @@ def run(command, folder, environment=None, may_fail=False):
         timed = ["/usr/bin/time", "-f", "%M %U %S", "-o", times.name, *command]
         environment = {**os.environ, **(environment or {})}
         process = subprocess.run(
-            timed, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
+            timed,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         wall_s = time.perf_counter() - began
         if process.returncode and not may_fail:

@@ -4,8 +4,8 @@
     python tests/bench/memory.py BERT RESNET --images 500,2000 --queries 500,2000
     python tests/bench/memory.py BERT RESNET --images 500 --queries 500,200000
 
-BERT and RESNET are folders with encoders. Images are those of the demo, again and again under other ids; queries are its
-queries with a number behind, so that no two are equal. Stages run one after the other in one process, so that
+BERT and RESNET are folders with encoders. Images are those of the demo, again and again under other ids; queries are
+its queries with a number behind, so that no two are equal. Stages run one after the other in one process, so that
 each has a peak of its own: the kernel's high-water mark is set back when a stage ends.
 """
 
@@ -104,7 +104,9 @@ def main() -> None:
         print(json.dumps({"work": "peak memory, both encoders", "peak_mb": peak, "goal_mb": 600}))
         return
     stages = [stage for stage in runs[0][2] if stage]
-    rows = [[f"{i:,}", f"{q:,}", *(f"{found[stage]:.0f}" for stage in stages), f"{found['']:.0f}"] for i, q, found in runs]
+    rows = [
+        [f"{i:,}", f"{q:,}", *(f"{found[stage]:.0f}" for stage in stages), f"{found['']:.0f}"] for i, q, found in runs
+    ]
     measure.table(["images", "queries", *stages, "all, MB"], rows)
 
 

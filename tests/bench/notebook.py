@@ -33,7 +33,9 @@ class Experiment:
         self.bert = BertModel.from_pretrained(args.models / "bert", add_pooling_layer=False).eval()
         self.resnet = timm.create_model("resnet50", pretrained=False, num_classes=0).eval()
         self.resnet.load_state_dict(load_file(args.models / "resnet" / "model.safetensors"))
-        self.images = {split: read_images(args.data / f"MR_{split}_imgs.tsv", args.images) for split in ("train", "valid")}
+        self.images = {
+            split: read_images(args.data / f"MR_{split}_imgs.tsv", args.images) for split in ("train", "valid")
+        }
         self.pairs = first_available(read_queries(args.data / "MR_train_queries.jsonl"), self.images["train"])
         self.queries = read_queries(args.data / "MR_valid_queries.jsonl")
         torch.manual_seed(0)

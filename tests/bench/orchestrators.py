@@ -3,8 +3,9 @@
     python3 tests/bench/orchestrators.py --sizes 5x5,200x10,1000x10,10000x10 --rounds 5 [--turbo PATH] [--pipeline PATH]
 
 A size is STAGESxDEPTH. turbo runs everything once only, and is left out of
-sizes above 1,000, where that takes an hour. `no-op`: nothing has changed. `one change`: one input of one chain. `all`: nothing is there yet. A
-tool that is not installed is left out; turbo comes from `npm install turbo` and is `node_modules/@turbo/linux-64/bin/turbo`.
+sizes above 1,000, where that takes an hour. `no-op`: nothing has changed. `one change`: one input of one chain. `all`:
+nothing is there yet. A tool that is not installed is left out; turbo comes from `npm install turbo` and is
+`node_modules/@turbo/linux-64/bin/turbo`.
 """
 
 import argparse
@@ -48,7 +49,11 @@ def change(tool, folder, text):
 
 
 def is_right(tool, folder, depth):
-    first, last = ("p/s1-00000/in.txt", f"p/s{depth}-00000/out.txt") if tool == "turbo" else ("d0/00000.txt", f"d{depth}/00000.txt")
+    first, last = (
+        ("p/s1-00000/in.txt", f"p/s{depth}-00000/out.txt")
+        if tool == "turbo"
+        else ("d0/00000.txt", f"d{depth}/00000.txt")
+    )
     return (folder / first).read_text() == (folder / last).read_text()
 
 
@@ -71,8 +76,15 @@ def compare(tools, n_stages, depth, n_rounds, folder):
                 assert is_right(tool, folders[tool], depth), tool
         ours = measure.median(runs["pipeline"])
         yield from (
-            [n_stages, scenario, tool, f"{measure.median(tool_runs) * 1000:.0f} ms", f"{ours / measure.median(tool_runs):.2f}",
-             f"{measure.median(tool_runs, 'cpu_s'):.2f} s", f"{measure.median(tool_runs, 'peak_mb'):.0f} MB"]
+            [
+                n_stages,
+                scenario,
+                tool,
+                f"{measure.median(tool_runs) * 1000:.0f} ms",
+                f"{ours / measure.median(tool_runs):.2f}",
+                f"{measure.median(tool_runs, 'cpu_s'):.2f} s",
+                f"{measure.median(tool_runs, 'peak_mb'):.0f} MB",
+            ]
             for tool, tool_runs in runs.items()
         )
 
@@ -88,7 +100,9 @@ def main():
     for size in arguments.sizes.split(","):
         n_stages, depth = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
-            tools = {tool: command for tool, command in commands(arguments).items() if tool != "turbo" or n_stages <= 1000}
+            tools = {
+                tool: command for tool, command in commands(arguments).items() if tool != "turbo" or n_stages <= 1000
+            }
             rows = list(compare(tools, n_stages, depth, arguments.rounds, Path(folder)))
         measure.table(["stages", "scenario", "tool", "wall", "pipeline / tool", "processor", "peak"], rows)
 

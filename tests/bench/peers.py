@@ -1,4 +1,5 @@
-"""Runs every comparison with PyTorch, ONNX Runtime, OpenVINO, faiss, Pillow, simplejpeg and numpy, and prints one table of ratios.
+"""Runs every comparison with PyTorch, ONNX Runtime, OpenVINO, faiss, Pillow, simplejpeg and numpy, and prints one table
+of ratios.
 
     tests/bench/setup_peers.sh                        # once: target/peers, with inputs of full size
     cargo build --release --locked --workspace --examples --bins

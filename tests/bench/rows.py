@@ -76,7 +76,16 @@ def main():
                 (folder / "images.tsv").write_text("".join(content))
             took = measure.run([str(arguments.pipeline.resolve()), "run", "-q", "spec.yaml"], folder)
             n_reused, n_computed = shards(folder)
-            rows.append([name, f"{took['wall_s']:.2f} s", f"{took['cpu_s']:.2f} s", f"{took['peak_mb']:.0f} MB", n_reused, n_computed])
+            rows.append(
+                [
+                    name,
+                    f"{took['wall_s']:.2f} s",
+                    f"{took['cpu_s']:.2f} s",
+                    f"{took['peak_mb']:.0f} MB",
+                    n_reused,
+                    n_computed,
+                ]
+            )
         megabytes = (folder / "images.tsv").stat().st_size / 1e6
         print(f"{n_rows:,} rows, {megabytes:.0f} MB")
         measure.table(["case", "wall", "processor", "peak", "shards reused", "shards computed"], rows)

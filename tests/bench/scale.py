@@ -4,8 +4,9 @@
     python3 tests/bench/scale.py [--pipeline target/release/pipeline] [--rounds 3] [--only WORD] [--build]
 
 Needs a C compiler. A shard waits half a second (slow_shards.c), so that workers on this machine need no processors of
-their own; a remote answers after 25 ms (far_server.py). `--build` counts what the feature `remote` costs: the seconds of
-processor of a cold build of its crates, which takes minutes. Exits with 1 if a result differs from that of one process.
+their own; a remote answers after 25 ms (far_server.py). `--build` counts what the feature `remote` costs: the seconds
+of processor of a cold build of its crates, which takes minutes. Exits with 1 if a result differs from that of one
+process.
 """
 
 import argparse
@@ -90,14 +91,21 @@ class Bench:
     def start(self, folder, *options, **variables):
         command = [self.program, "run", "spec.yaml", "--json", "--jobs", "1", "--threads", "1", *options]
         return subprocess.Popen(
-            command, cwd=folder, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            cwd=folder,
+            env=environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
 
     def run(self, folder, spec, *options, **variables):
         """A run that must succeed; returns its seconds and events."""
         began = time.perf_counter()
         command = [self.program, "run", spec, "--json", *options]
-        done = subprocess.run(command, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False
+        )
         seconds = time.perf_counter() - began
         if done.returncode:
             sys.exit(f"{command} exited with {done.returncode}: {done.stderr[-2000:]}")
@@ -111,7 +119,9 @@ class Bench:
             self.is_same = False
 
     def workers(self, n_workers, libraries, kill_after=None, **variables):
-        """Runs workers on a new store. Returns the seconds, the shards computed beyond one time each, and all shards."""
+        """Runs workers on a new store. Returns the seconds, the shards computed beyond one time each, and all
+        shards.
+        """
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             images(folder, self.n_images)
@@ -145,7 +155,11 @@ class Bench:
                 seconds = statistics.median(seconds for seconds, _, _ in found)
                 row(f"{n_workers} workers, {words}", goal, f"{seconds:.1f} s, {one / seconds:.2f}×")
                 n_twice = max(n_more for _, n_more, _ in found)
-                row(f"shards computed twice by {n_workers} workers, {words}", f"≤ {goal_twice}", f"{n_twice} of {n_shards}")
+                row(
+                    f"shards computed twice by {n_workers} workers, {words}",
+                    f"≤ {goal_twice}",
+                    f"{n_twice} of {n_shards}",
+                )
                 if (n_workers, libraries) == (3, slow):
                     three = seconds
         found = []
@@ -175,7 +189,11 @@ class Bench:
                 times = [self.run(first, spec, **variables)[0] for _ in range(5 * self.n_rounds)]
                 n_requests = far.counts()["n_requests"] - n_before
                 goal = "≤ 15 ms, 0 requests" if variables else "–"
-                row(f"nothing changed, {words} a remote", goal, f"{statistics.median(times) * 1e3:.1f} ms, {n_requests} requests")
+                row(
+                    f"nothing changed, {words} a remote",
+                    goal,
+                    f"{statistics.median(times) * 1e3:.1f} ms, {n_requests} requests",
+                )
             found = []
             for number in range(self.n_rounds):
                 fresh, before = demo(folder / f"fresh-{number}"), far.counts()
@@ -183,7 +201,9 @@ class Bench:
                 self.compare("the demo", artifacts(events))
                 n_started = sum(event["event"] == "stage-started" for event in events)
                 n_bytes = far.counts()["object_bytes"] - before["object_bytes"]
-                published = sum(Path(event["path"]).stat().st_size for event in events if event["event"] == "file-published")
+                published = sum(
+                    Path(event["path"]).stat().st_size for event in events if event["event"] == "file-published"
+                )
                 found.append((seconds, n_bytes - published, published, n_started))
             seconds, n_bytes, published, n_started = sorted(found)[len(found) // 2]
             figure = f"{seconds:.2f} s, {n_started} stages run, {n_bytes} bytes beside {published} that it publishes"
@@ -228,7 +248,10 @@ class Bench:
         images(folder, 300)
         seconds, n_warnings = {}, 0
         for number in range(self.n_rounds):
-            for where, variables in {"alone": {}, "hole": {"PIPELINE_REMOTE": url, "PIPELINE_REMOTE_ACCESS": "write"}}.items():
+            for where, variables in {
+                "alone": {},
+                "hole": {"PIPELINE_REMOTE": url, "PIPELINE_REMOTE_ACCESS": "write"},
+            }.items():
                 options = ["--artifacts", f"{where}-{number}"]
                 wall_s, events = self.run(folder, "spec.yaml", *options, **variables)
                 self.compare("300 images", artifacts(events))
@@ -246,7 +269,9 @@ class Bench:
             before = os.times()
             target = folder / package
             command = ["cargo", "build", "--release", "--locked", "-p", package]
-            subprocess.run(command, cwd=ROOT, env=environment(CARGO_TARGET_DIR=str(target)), check=True, capture_output=True)
+            subprocess.run(
+                command, cwd=ROOT, env=environment(CARGO_TARGET_DIR=str(target)), check=True, capture_output=True
+            )
             after = os.times()
             cpu[package] = after.children_user + after.children_system - before.children_user - before.children_system
             shutil.rmtree(target)

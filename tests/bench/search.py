@@ -1,11 +1,12 @@
-"""Times the exact search beside faiss-cpu's flat index and the bare matrix products of numpy and PyTorch, alternately in one run.
+"""Times the exact search beside faiss-cpu's flat index and the bare matrix products of numpy and PyTorch, alternately
+in one run.
 
     pip install numpy torch faiss-cpu
     cargo build --release --locked --package pipeline-models --example search_speed
     python tests/bench/search.py [--json]
 
-5,008 queries and 29,806 images of 512 numbers (the valid split of MUGE), the 10 best of each query. `pipeline` also counts
-the ranks of five relevant images; the products select nothing. All get the same numbers, and the rows found
+5,008 queries and 29,806 images of 512 numbers (the valid split of MUGE), the 10 best of each query. `pipeline` also
+counts the ranks of five relevant images; the products select nothing. All get the same numbers, and the rows found
 are compared with faiss. Ratios are medians over the rounds.
 """
 
@@ -85,7 +86,10 @@ def main() -> None:
             row = {"work": work, "peer": name, "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": goals[name]}
             print(json.dumps(row))
         else:
-            print(f"{name:18} {peer_s:7.3f} s, pipeline {ours_s:7.3f} s: {ratio:.2f} times as fast (goal {goals[name]})", flush=True)
+            print(
+                f"{name:18} {peer_s:7.3f} s, pipeline {ours_s:7.3f} s: {ratio:.2f} times as fast (goal {goals[name]})",
+                flush=True,
+            )
     if not same:
         raise SystemExit(f"the rows found differ from those of faiss: {check} and {found}")
 

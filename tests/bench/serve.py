@@ -46,7 +46,9 @@ def main():
         queries = [query for query in map(json.loads, lines) if query["query_id"] in ranked]
     with open(args.images) as lines:
         images = [line.rstrip("\n").split("\t") for line in lines]
-    server = subprocess.Popen([program, "serve", args.spec, "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [program, "serve", args.spec, "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True
+    )
     wrong, text_times, image_times = [], [], []
     try:
         address = server.stdout.readline().strip()

@@ -109,7 +109,15 @@ def main():
         assert n_together == n_records, f"{n_together} results, and {n_records} of one run"
     alone_s, together_s = statistics.median(alone), statistics.median(together)
     print(measure.machine())
-    head = ["runs at once", "shards", "one alone", "all at once", "times as fast", "shards by helpers", "computed twice"]
+    head = [
+        "runs at once",
+        "shards",
+        "one alone",
+        "all at once",
+        "times as fast",
+        "shards by helpers",
+        "computed twice",
+    ]
     seconds = [f"{alone_s:.2f} s", f"{together_s:.2f} s", f"{alone_s / together_s:.2f}"]
     cells = [options.runs, n_shards, *seconds, n_helped, n_twice]
     measure.table(head, [cells])

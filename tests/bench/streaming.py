@@ -97,7 +97,9 @@ def main() -> None:
                 runs = [round_[idx][stage] for round_ in found]
                 peak = max(run["peak_mb"] for run in runs)
                 seconds = statistics.median(run["seconds"] for run in runs)
-                rows.append([f"{n_images:,}", f"{n_texts:,}", stage, Path(program).name, f"{peak:.0f}", f"{seconds:.2f}"])
+                rows.append(
+                    [f"{n_images:,}", f"{n_texts:,}", stage, Path(program).name, f"{peak:.0f}", f"{seconds:.2f}"]
+                )
     print(measure.machine())
     measure.table(["images", "texts", "stage", "program", "MB", "s"], rows)
 

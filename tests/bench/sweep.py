@@ -3,8 +3,8 @@
     python tests/bench/sweep.py [--rounds 5] [--peer 'python train.py --data DATA …'] [--json FILE]
 
 The sweep is pipelines/experiments/grid.yaml: 4 temperatures × 2 widths × 3 seeds. `--peer` is a command that trains and
-evaluates one point on the same data, features extracted by itself; 24 points cost it 24 times that. Also told: how often each
-stage of features ran in a sweep, and what a second sweep and one more temperature cost.
+evaluates one point on the same data, features extracted by itself; 24 points cost it 24 times that. Also told: how
+often each stage of features ran in a sweep, and what a second sweep and one more temperature cost.
 """
 
 import argparse
@@ -24,14 +24,23 @@ N_POINTS = 24
 
 
 def sweep(program, artifacts, *more):
-    command = [str(program), "sweep", str(ROOT / "pipelines/experiments/grid.yaml"), "--artifacts", artifacts, "--quiet"]
+    command = [
+        str(program),
+        "sweep",
+        str(ROOT / "pipelines/experiments/grid.yaml"),
+        "--artifacts",
+        artifacts,
+        "--quiet",
+    ]
     return measure.run([*command, *more], ROOT)["wall_s"]
 
 
 def starts(artifacts):
     """How often each stage that does not depend on the point began to run, over all runs of the store."""
     events = (json.loads(line) for path in Path(artifacts).glob("runs/*/events.jsonl") for line in path.open())
-    return Counter(event["stage"] for event in events if event["event"] == "stage-started" and "." not in event["stage"])
+    return Counter(
+        event["stage"] for event in events if event["event"] == "stage-started" and "." not in event["stage"]
+    )
 
 
 def round_of(args, at):
@@ -66,7 +75,11 @@ def main():
     if args.peer:
         ratio = statistics.median(times["peer"] * N_POINTS / times["sweep"] for times in rounds)
         print(f"{N_POINTS} runs of the peer take {ratio:.1f} times as long as the sweep")
-        row = {"work": "sweep of 24 points on the demo", "peer": "24 runs of a PyTorch script", "ours_s": median["sweep"]}
+        row = {
+            "work": "sweep of 24 points on the demo",
+            "peer": "24 runs of a PyTorch script",
+            "ours_s": median["sweep"],
+        }
         row |= {"peer_s": median["peer"] * N_POINTS, "ratio": ratio, "goal": 1.0}
         if args.json:
             args.json.write_text(json.dumps([row]) + "\n")

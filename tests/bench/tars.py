@@ -3,8 +3,8 @@
     cargo build --release --locked --workspace
     python tests/bench/tars.py [--images 100000] [--tars 100] [--encoder pipelines/demo/encoders/resnet]
 
-Makes tars of PNGs of noise, 64 × 64 pixels and 12 KB each, no two of them equal. Prints rows per second and the resident
-memory at each tenth of the run, then what a run costs after one more tar was added.
+Makes tars of PNGs of noise, 64 × 64 pixels and 12 KB each, no two of them equal. Prints rows per second and the
+resident memory at each tenth of the run, then what a run costs after one more tar was added.
 """
 
 import argparse
@@ -30,8 +30,14 @@ SPEC = """stages:
 
 def png(noise: random.Random) -> bytes:
     rows = b"".join(b"\0" + noise.randbytes(3 * SIDE) for _ in range(SIDE))
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
-    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows, 1)),
+        (b"IEND", b""),
+    ]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -60,7 +66,9 @@ def run(program: str, folder: Path) -> None:
         event = json.loads(line)
         if event["event"] == "stage-sharded":
             begun = time.monotonic()
-            print(f"{event['n_rows']} rows are indexed after {begun - began:.1f} s, {event['n_rows_missing']} to encode")
+            print(
+                f"{event['n_rows']} rows are indexed after {begun - began:.1f} s, {event['n_rows_missing']} to encode"
+            )
         if event["event"] == "stage-progress" and event.get("total") and event["n_done"] * 10 // event["total"] > tenth:
             tenth = event["n_done"] * 10 // event["total"]
             per_s = event["n_done"] / (time.monotonic() - begun)

@@ -6,9 +6,9 @@
     python tests/bench/texts.py MODEL --queries FILE.jsonl   # texts as users write them, in batches of 32
 
 MODEL is a folder with BERT or Chinese-CLIP of transformers. Peers get the ids of the tokens, padded to the longest text
-of each batch; the program gets the texts and makes the ids itself. Each round times all of them one after the other; the
-ratios are medians over the rounds. Work is counted without padding: 2 operations per weight and token, of the last layer
-only what the first token needs, and the attention left out.
+of each batch; the program gets the texts and makes the ids itself. Each round times all of them one after the other;
+the ratios are medians over the rounds. Work is counted without padding: 2 operations per weight and token, of the last
+layer only what the first token needs, and the attention left out.
 """
 
 import argparse

@@ -4,10 +4,10 @@
     cargo build --release --locked --workspace
     python tests/bench/tokens.py [--program target/release/pipeline,OTHER] [--texts 248786]
 
-The tokens are those that enter the first layer of a made-up BERT as wide as BERT-base, and as many as those of MUGE: 9 a
-text. The first program extracts them. `attentive` learns their pool; `top` trains the two layers of the encoder on some
-of the texts. Programs are alternated, and each stage has a peak of its own. With `--cold` the files of the store leave
-the kernel's cache before each run.
+The tokens are those that enter the first layer of a made-up BERT as wide as BERT-base, and as many as those of MUGE: 9
+a text. The first program extracts them. `attentive` learns their pool; `top` trains the two layers of the encoder on
+some of the texts. Programs are alternated, and each stage has a peak of its own. With `--cold` the files of the store
+leave the kernel's cache before each run.
 """
 
 import argparse
@@ -54,21 +54,36 @@ def write_bert(folder: Path) -> None:
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *CHARACTERS]
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary))
     config = {
-        "model_type": "bert", "hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_attention_heads": 12,
-        "num_hidden_layers": N_LAYERS, "vocab_size": len(vocabulary), "max_position_embeddings": 512,
-        "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+        "model_type": "bert",
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_attention_heads": 12,
+        "num_hidden_layers": N_LAYERS,
+        "vocab_size": len(vocabulary),
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
     }
     (folder / "config.json").write_text(json.dumps(config))
     norm = {"LayerNorm.weight": [WIDTH], "LayerNorm.bias": [WIDTH]}
-    shapes = {f"embeddings.{name}": shape for name, shape in {
-        "word_embeddings.weight": [len(vocabulary), WIDTH], "position_embeddings.weight": [512, WIDTH],
-        "token_type_embeddings.weight": [2, WIDTH], **norm,
-    }.items()}
+    shapes = {
+        f"embeddings.{name}": shape
+        for name, shape in {
+            "word_embeddings.weight": [len(vocabulary), WIDTH],
+            "position_embeddings.weight": [512, WIDTH],
+            "token_type_embeddings.weight": [2, WIDTH],
+            **norm,
+        }.items()
+    }
     for layer in range(N_LAYERS):
         maps = {
-            "attention.self.query": [WIDTH, WIDTH], "attention.self.key": [WIDTH, WIDTH],
-            "attention.self.value": [WIDTH, WIDTH], "attention.output.dense": [WIDTH, WIDTH],
-            "intermediate.dense": [4 * WIDTH, WIDTH], "output.dense": [WIDTH, 4 * WIDTH],
+            "attention.self.query": [WIDTH, WIDTH],
+            "attention.self.key": [WIDTH, WIDTH],
+            "attention.self.value": [WIDTH, WIDTH],
+            "attention.output.dense": [WIDTH, WIDTH],
+            "intermediate.dense": [4 * WIDTH, WIDTH],
+            "output.dense": [WIDTH, 4 * WIDTH],
         }
         for name, shape in maps.items():
             shapes[f"encoder.layer.{layer}.{name}.weight"] = shape

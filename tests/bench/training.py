@@ -4,9 +4,10 @@
     cargo build --release --locked --package pipeline-models --example training_speed
     python tests/bench/training.py [--hidden 512] [--json]
 
-Two linear heads, 768 and 2,048 features to 512, symmetric InfoNCE, Adam with weight decay: the baseline notebook's step on
-features in memory (with `--hidden` two layers in each head), with each of PyTorch's three ways of stepping (its default on the processor is a loop over the weights).
-A round is some steps of each, of which the median counts; ratios are medians over the rounds.
+Two linear heads, 768 and 2,048 features to 512, symmetric InfoNCE, Adam with weight decay: the baseline notebook's step
+on features in memory (with `--hidden` two layers in each head), with each of PyTorch's three ways of stepping (its
+default on the processor is a loop over the weights). A round is some steps of each, of which the median counts; ratios
+are medians over the rounds.
 """
 
 import argparse
@@ -63,7 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--hidden", type=int, help="the width of a hidden layer in each head; without it heads are linear")
+    parser.add_argument(
+        "--hidden", type=int, help="the width of a hidden layer in each head; without it heads are linear"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="print one JSON object per batch size and peer")
     parser.add_argument("--program", default="target/release/examples/training_speed")
@@ -100,7 +103,10 @@ def main() -> None:
                 row = {"work": work, "peer": name, "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": goal}
                 print(json.dumps(row), flush=True)
             else:
-                print(f"{work}: {name:17} {peer_s * 1e3:7.2f} ms, pipeline {ours_s * 1e3:7.2f} ms: {ratio:.2f} times as fast", flush=True)
+                print(
+                    f"{work}: {name:17} {peer_s * 1e3:7.2f} ms, pipeline {ours_s * 1e3:7.2f} ms: {ratio:.2f} times as fast",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

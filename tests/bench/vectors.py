@@ -4,8 +4,8 @@
     cargo build --release --locked --workspace --example vector_speed
     python tests/bench/vectors.py [--rows 8192] [--dim 2048] [--json]
 
-Ours is Parquet and BLAKE3 digest, on all threads; the peer is one copy without any check. Nobody waits for the disk, and every file
-is removed before the next is written, so that both find pages that the kernel has at hand.
+Ours is Parquet and BLAKE3 digest, on all threads; the peer is one copy without any check. Nobody waits for the disk,
+and every file is removed before the next is written, so that both find pages that the kernel has at hand.
 """
 
 import argparse
@@ -67,7 +67,9 @@ def main() -> None:
     for work, rounds in times.items():
         ours_s, peer_s = (statistics.median(column) for column in zip(*rounds))
         ratio = statistics.median(peer / own for own, peer in rounds)
-        rows.append({"work": f"{work} vectors", "peer": ".npy", "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": 1.0})
+        rows.append(
+            {"work": f"{work} vectors", "peer": ".npy", "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": 1.0}
+        )
     if args.json:
         print(json.dumps(rows))
         return

@@ -1,12 +1,13 @@
-"""Opens pages of a report in headless Chromium: no error, no request, every filter, heading and search works, nothing is cut off,
-every text has contrast, every control a name and a visible focus, and the page can be read without its script.
+"""Opens pages of a report in headless Chromium: no error, no request, every filter, heading and search works, nothing
+is cut off, every text has contrast, every control a name and a visible focus, and the page can be read without its
+script.
 
     python3 tests/browser/report.py PAGE.html [FOLDER]    a report about a run or about a sweep
     python3 tests/browser/report.py SPEC.yaml [FOLDER]    what `pipeline serve` shows of it: search box, report, sweep
 
-With FOLDER, leaves screenshots there: desktop light and dark, phone light and dark. Needs Chromium ($CHROMIUM, else one in
-PATH) and nothing else: it speaks the DevTools protocol over a pipe. The program is $PIPELINE, else target/release/pipeline.
-Exits with 1 when something is not as it must be.
+With FOLDER, leaves screenshots there: desktop light and dark, phone light and dark. Needs Chromium ($CHROMIUM, else one
+in PATH) and nothing else: it speaks the DevTools protocol over a pipe. The program is $PIPELINE, else
+target/release/pipeline. Exits with 1 when something is not as it must be.
 """
 
 import base64
@@ -33,10 +34,19 @@ class Browser:
         to_read, self.to = os.pipe()
         self.source, from_write = os.pipe()
         # Chromium reads its commands from 3 and answers on 4.
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe", f"--user-data-dir={profile}"]
+        arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={profile}",
+        ]
         shell = f'exec "$0" "$@" 3<&{to_read} 4>&{from_write}'
         self.process = subprocess.Popen(
-            ["bash", "-c", shell, binary, *arguments, "about:blank"], pass_fds=[to_read, from_write], stderr=subprocess.DEVNULL
+            ["bash", "-c", shell, binary, *arguments, "about:blank"],
+            pass_fds=[to_read, from_write],
+            stderr=subprocess.DEVNULL,
         )
         os.close(to_read)
         os.close(from_write)
@@ -84,13 +94,21 @@ class Browser:
     def show(self, page, screen, theme):
         self.call("Emulation.setDeviceMetricsOverride", **screen)
         # Without animated scrolls, so that what is checked has come to rest.
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}, {"name": "prefers-reduced-motion", "value": "reduce"}])
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[
+                {"name": "prefers-color-scheme", "value": theme},
+                {"name": "prefers-reduced-motion", "value": "reduce"},
+            ],
+        )
         self.call("Page.navigate", url=page)
         while self.receive().get("method") != "Page.loadEventFired":
             pass
 
     def ask(self, script):
-        answer = self.call("Runtime.evaluate", expression=f"(() => {{ {script} }})()", returnByValue=True, awaitPromise=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=f"(() => {{ {script} }})()", returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             sys.exit(f"{script}\n{answer['exceptionDetails']['exception']['description']}")
         return answer["result"].get("value")
@@ -120,7 +138,9 @@ def check_page(browser):
                && one.getBoundingClientRect().right > most + 1).map((one) => one.outerHTML.slice(0, 120));"""
     )
     must(not too_wide, f"no part is wider than the screen: {too_wide[:3]}")
-    links = browser.ask("return [...document.querySelectorAll('nav a')].filter((a) => a.hash && a.pathname === location.pathname && !document.querySelector(a.hash)).length")
+    links = browser.ask(
+        "return [...document.querySelectorAll('nav a')].filter((a) => a.hash && a.pathname === location.pathname && !document.querySelector(a.hash)).length"
+    )
     must(links == 0, "every link of the navigation leads to a section")
 
 
@@ -199,9 +219,13 @@ def check_names(browser):
            return [...document.querySelectorAll('a, button, input, select, [role=img], svg[role]')].filter((one) => !name(one)).map((one) => one.outerHTML.slice(0, 120));"""
     )
     must(not nameless, f"everything has a name: {nameless[:3]}")
-    bare = browser.ask("return [...document.querySelectorAll('img:not([alt]), svg:not([role]):not([aria-hidden])')].map((one) => one.outerHTML.slice(0, 120))")
+    bare = browser.ask(
+        "return [...document.querySelectorAll('img:not([alt]), svg:not([role]):not([aria-hidden])')].map((one) => one.outerHTML.slice(0, 120))"
+    )
     must(not bare, f"every picture has a name or is hidden from readers: {bare[:3]}")
-    twice = browser.ask("const ids = [...document.querySelectorAll('[id]')].map((one) => one.id); return ids.filter((id, idx) => ids.indexOf(id) !== idx)")
+    twice = browser.ask(
+        "const ids = [...document.querySelectorAll('[id]')].map((one) => one.id); return ids.filter((id, idx) => ids.indexOf(id) !== idx)"
+    )
     must(not twice, f"every id is there once: {twice[:3]}")
     must(browser.ask("return document.documentElement.lang") != "", "the page has a language")
     must(browser.ask("return document.querySelectorAll('h1').length") <= 1, "the page has one title at most")
@@ -215,7 +239,9 @@ def press(browser, key, code):
 def check_keyboard(browser):
     """Whether the Tab key reaches everything in the order of the page, and shows where it is."""
     # The place where the Tab key starts is the top, wherever something was clicked before.
-    browser.ask("const start = document.createElement('span'); start.tabIndex = -1; document.body.prepend(start); start.focus(); start.remove()")
+    browser.ask(
+        "const start = document.createElement('span'); start.tabIndex = -1; document.body.prepend(start); start.focus(); start.remove()"
+    )
     order = """const all = [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')].filter((one) => one.checkVisibility());"""
     n_stops = browser.ask(f"{order} return all.length")
     n_wanted, last = min(n_stops, 60), -1
@@ -255,19 +281,36 @@ def check_rows(browser):
 
 
 def check_still(browser, page):
-    """Whether the page stands still where that is asked for, prints without its controls, and can be read without its script."""
-    must(browser.ask("return getComputedStyle(document.documentElement).scrollBehavior") == "auto", "nothing scrolls by itself")
-    moving = browser.ask("return [...document.querySelectorAll('*')].filter((one) => parseFloat(getComputedStyle(one).transitionDuration) > 0).length")
+    """Whether the page stands still where that is asked for, prints without its controls, and can be read without its
+    script.
+    """
+    must(
+        browser.ask("return getComputedStyle(document.documentElement).scrollBehavior") == "auto",
+        "nothing scrolls by itself",
+    )
+    moving = browser.ask(
+        "return [...document.querySelectorAll('*')].filter((one) => parseFloat(getComputedStyle(one).transitionDuration) > 0).length"
+    )
     must(moving == 0, "nothing moves")
     browser.call("Emulation.setEmulatedMedia", media="print")
-    shown = browser.ask("return [...document.querySelectorAll('nav, #theme, .filters')].filter((one) => one.checkVisibility()).length")
-    must(shown == 0 or browser.ask("return document.getElementById('theme') === null"), "controls of a report are not printed")
+    shown = browser.ask(
+        "return [...document.querySelectorAll('nav, #theme, .filters')].filter((one) => one.checkVisibility()).length"
+    )
+    must(
+        shown == 0 or browser.ask("return document.getElementById('theme') === null"),
+        "controls of a report are not printed",
+    )
     browser.call("Emulation.setEmulatedMedia", media="")
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     browser.show(page, DESKTOP, "light")
     hidden = browser.ask("return document.querySelectorAll('.card[hidden], tr.points[hidden], .heat[hidden]').length")
     must(hidden == 0, "without its script the page shows everything")
-    must(browser.ask("return [...document.querySelectorAll('.filters, .chooser')].every((one) => !one.checkVisibility())"), "and no control that does nothing")
+    must(
+        browser.ask(
+            "return [...document.querySelectorAll('.filters, .chooser')].every((one) => !one.checkVisibility())"
+        ),
+        "and no control that does nothing",
+    )
     browser.call("Emulation.setScriptExecutionDisabled", value=False)
     browser.show(page, DESKTOP, "light")
 
@@ -283,12 +326,17 @@ def check_gallery(browser, gallery):
     if listed == 0:
         return 0
     shown = f"[...{gallery}.querySelectorAll('.card')].filter((card) => !card.hidden)"
-    groups = browser.ask(f"return [...{gallery}.querySelectorAll('button[data-group]')].map((button) => button.dataset.group)")
+    groups = browser.ask(
+        f"return [...{gallery}.querySelectorAll('button[data-group]')].map((button) => button.dataset.group)"
+    )
     for group in groups:
         button = f"{gallery}.querySelector('button[data-group={group}]')"
         browser.ask(f"{button}.click()")
         announced = browser.ask(f"return +{button}.querySelector('small').textContent")
-        must(browser.ask(f"return {shown}.length") == announced, f"the filter `{group}` shows the {announced} that it announces")
+        must(
+            browser.ask(f"return {shown}.length") == announced,
+            f"the filter `{group}` shows the {announced} that it announces",
+        )
         must(browser.ask(f"return {button}.ariaPressed") == "true", f"`{group}` is pressed")
         if group != "all":
             places = browser.ask(f"return {shown}.map((card) => +card.dataset.groups.match(/{group}:(\\d+)/)[1])")
@@ -332,12 +380,21 @@ def check_groups(browser):
             browser.ask(f"{head}.querySelector('button').click()")
             sorted_by = browser.ask(f"return {head}.ariaSort")
             must(sorted_by in ("ascending", "descending"), f"column {column} says how it is sorted")
-            must(browser.ask("return document.querySelectorAll('th[aria-sort=ascending], th[aria-sort=descending]').length") == 1, "one column is sorted")
+            must(
+                browser.ask(
+                    "return document.querySelectorAll('th[aria-sort=ascending], th[aria-sort=descending]').length"
+                )
+                == 1,
+                "one column is sorted",
+            )
             found = browser.ask(f"return {values.format(column)}")
             known = [value for value in found if value is not None]
             must(found[: len(known)] == known, f"what column {column} has no value for stands last")
             if all(map(is_number, known)):
-                must(known == sorted(known, key=key, reverse=sorted_by == "descending"), f"column {column} is {sorted_by}: {known[:5]}")
+                must(
+                    known == sorted(known, key=key, reverse=sorted_by == "descending"),
+                    f"column {column} is {sorted_by}: {known[:5]}",
+                )
     browser.ask("document.querySelector('.groups-table > thead th button').click()")
     opened = "return [...document.querySelectorAll('tr.points')].filter((row) => !row.hidden).length"
     must(browser.ask(opened) == 0, "all rows are closed")
@@ -374,9 +431,13 @@ def check_heat(browser):
     shown = "return [...document.querySelectorAll('.heat')].map((one) => one.checkVisibility())"
     n_tables = len(browser.ask(shown))
     for chosen in range(n_tables):
-        browser.ask(f"const box = document.querySelector('.chooser select'); box.value = {chosen}; box.dispatchEvent(new Event('change'));")
+        browser.ask(
+            f"const box = document.querySelector('.chooser select'); box.value = {chosen}; box.dispatchEvent(new Event('change'));"
+        )
         must(browser.ask(shown) == [idx == chosen for idx in range(n_tables)], f"table {chosen} is shown alone")
-    browser.ask("const box = document.querySelector('.chooser select'); box.value = 0; box.dispatchEvent(new Event('change'));")
+    browser.ask(
+        "const box = document.querySelector('.chooser select'); box.value = 0; box.dispatchEvent(new Event('change'));"
+    )
 
 
 def is_number(value):
@@ -398,7 +459,10 @@ def check_tip(browser):
     )
     if place:
         browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
-        must(browser.ask("const tip = document.getElementById('tip'); return !tip.hidden && tip.textContent.length > 0"), "the pointer shows a text")
+        must(
+            browser.ask("const tip = document.getElementById('tip'); return !tip.hidden && tip.textContent.length > 0"),
+            "the pointer shows a text",
+        )
         browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
     browser.ask("window.scrollTo({ top: 0, behavior: 'instant' })")
 
@@ -435,7 +499,10 @@ def check_served(browser, spec, folder):
         address = server.stdout.readline().strip()
         must(address.startswith("http://127.0.0.1:"), f"the server says where it is: {address}")
         check(browser, address, "search-", folder)
-        must(browser.ask("return document.getElementById('live').textContent") in ("", "live"), "the page follows the runs")
+        must(
+            browser.ask("return document.getElementById('live').textContent") in ("", "live"),
+            "the page follows the runs",
+        )
         example = browser.ask("return document.querySelector('.examples a').href")
         check(browser, example, "found-", folder)
         must(browser.ask("return document.querySelectorAll('.finds img').length") >= 10, "an example finds images")
@@ -447,7 +514,10 @@ def check_served(browser, spec, folder):
         must(address + "report" in links, f"the search box links to the report: {links}")
         for link in links:
             check(browser, link, link.removeprefix(address) + "-", folder)
-            must(browser.ask("return document.querySelector('header a').href") == address, "the page links back to the search box")
+            must(
+                browser.ask("return document.querySelector('header a').href") == address,
+                "the page links back to the search box",
+            )
             must("'unsafe" not in browser.policies[link], "nothing but the page's own style and script is allowed")
         others = [url for url in browser.requests if not url.startswith((address, "data:", "about:"))]
         must(not others, f"no request to others: {others[:3]}")

@@ -4,8 +4,8 @@
     python3 tests/browser/terminal.py OUTPUT.svg COMMAND [COMMAND ...]
 
 Each COMMAND runs by `sh` in the present folder, with a terminal of COLUMNS × ROWS (100 × 40). It plays at most LONGEST
-seconds (12). The picture follows the reader's light or dark theme; who asks for less motion sees the last screen at once.
-Needs Python alone.
+seconds (12). The picture follows the reader's light or dark theme; who asks for less motion sees the last screen at
+once. Needs Python alone.
 """
 
 import fcntl
@@ -102,10 +102,10 @@ class Screen:
             if numbers[0] == 2:
                 line.clear()
             elif numbers[0] == 0:
-                del line[self.column:]
+                del line[self.column :]
         elif command == "J" and numbers[0] == 0:
-            del self.line()[self.column:]
-            del self.lines[self.row + 1:]
+            del self.line()[self.column :]
+            del self.lines[self.row + 1 :]
         elif command == "m":
             self.paint(numbers)
 
@@ -237,7 +237,9 @@ def svg(frames, title):
             y = BAR + LINE_HEIGHT * (row + 0.75)
             times = f"--a:{since:.1f}s" + ("" if until is None else f";--z:{until:.1f}s")
             shown = "t" if until is None else "t g"
-            lines.append(f'<text class="{shown}" style="{times}" x="{MARGIN}" y="{y:g}" xml:space="preserve">{text}</text>')
+            lines.append(
+                f'<text class="{shown}" style="{times}" x="{MARGIN}" y="{y:g}" xml:space="preserve">{text}</text>'
+            )
     return "\n".join(lines + ["</svg>"]) + "\n"
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Accepts `--device cuda` on a machine that has a card: accept.py PROGRAM [--device cpu] [--small] [--seconds 540].
 
-PROGRAM was built with the feature `cuda`; `.xz` is unpacked. PyTorch, transformers, timm, Pillow and numpy must be there.
-Writes results.json, summary.txt and machine.txt into $OUT (by default `gpu-accept`). The exit code is 1 if a check fails.
+PROGRAM was built with the feature `cuda`; `.xz` is unpacked. PyTorch, transformers, timm, Pillow and numpy must be
+there. Writes results.json, summary.txt and machine.txt into $OUT (by default `gpu-accept`). The exit code is 1 if a
+check fails.
 `--device cpu --small` tries the script itself where there is no card.
 """
 
@@ -56,7 +57,9 @@ class Report:
 
     def say(self, line):
         print(f"[{time.monotonic() - self.start:6.1f} s] {line}", flush=True)
-        (self.folder / "results.json").write_text(json.dumps({"checks": self.checks, "figures": self.figures}, indent=1))
+        (self.folder / "results.json").write_text(
+            json.dumps({"checks": self.checks, "figures": self.figures}, indent=1)
+        )
         with open(self.folder / "summary.txt", "a") as file:
             file.write(line + "\n")
 
@@ -74,7 +77,9 @@ class Program:
             words += ["--set", setting]
         start = time.monotonic()
         limit = max(self.report.left() + 30, 1)
-        done = subprocess.run([str(word) for word in words], cwd=self.folder, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(
+            [str(word) for word in words], cwd=self.folder, capture_output=True, text=True, timeout=limit
+        )
         events = [json.loads(line) for line in done.stdout.splitlines()]
         if done.returncode:
             self.report.say(done.stderr[-2000:])
@@ -97,7 +102,9 @@ def machine(program, report):
             done = subprocess.run(words, capture_output=True, text=True, cwd=program.folder)
             lines += [f"$ {' '.join(words)}", done.stdout, done.stderr]
     (report.folder / "machine.txt").write_text("\n".join(lines))
-    report.figure("card", next((line[12:] for line in "\n".join(lines).splitlines() if line.startswith("cuda ")), "unknown"))
+    report.figure(
+        "card", next((line[12:] for line in "\n".join(lines).splitlines() if line.startswith("cuda ")), "unknown")
+    )
 
 
 def demo(program, report):
@@ -112,7 +119,11 @@ def demo(program, report):
         return
     report.figure("demo, seconds with kernels to compile", seconds)
     recalls = [events[-1]["metrics"]["evaluate"]["mean_recall"] for events in (expected, found)]
-    report.check("MeanRecall is the processor's", abs(recalls[0] - recalls[1]) <= MOST_RECALL, f"{recalls[0]:.6f}, {recalls[1]:.6f}")
+    report.check(
+        "MeanRecall is the processor's",
+        abs(recalls[0] - recalls[1]) <= MOST_RECALL,
+        f"{recalls[0]:.6f}, {recalls[1]:.6f}",
+    )
     paths = [results.artifact(program, spec, "projection", store) / "history.csv" for store in (on_cpu, on_card)]
     furthest = results.furthest(*map(results.losses, paths))
     report.check("losses are the processor's", furthest <= MOST_LOSS, f"at most {furthest:.1e} apart")
@@ -128,7 +139,11 @@ def demo(program, report):
     again = program.folder / "demo-again"
     program.run(spec, again)
     wrong = results.unequal(on_card, again)
-    report.check("another store holds the same bytes", not [stage for stage in wrong if stage != "projection"], ", ".join(wrong) or "equal")
+    report.check(
+        "another store holds the same bytes",
+        not [stage for stage in wrong if stage != "projection"],
+        ", ".join(wrong) or "equal",
+    )
 
 
 def full_inputs(program, small):
@@ -211,7 +226,9 @@ def against_torch(program, report, folder, bert, resnet, store, rates):
         found = results.exported(program, "full.yaml", stage, store)[:rows]
         order = getattr(batches, "order", range(rows))
         apart = results.distance(expected, [found[idx] for idx in order])
-        report.check(f"{stage}: features are PyTorch's in f32", apart <= MOST_FEATURES, f"{apart:.1e} of a row's length")
+        report.check(
+            f"{stage}: features are PyTorch's in f32", apart <= MOST_FEATURES, f"{apart:.1e} of a row's length"
+        )
         report.figure(f"{stage}: rows a second of PyTorch in TF32", speeds["TF32"])
         report.figure(f"{stage}: ours to PyTorch in TF32", rates[stage, store] / speeds["TF32"])
 
@@ -261,7 +278,10 @@ def torch_images(folder, data, n_rows=128):
     tensors = load_file(folder / "model.safetensors")
     model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")})
     lines = (data / "data" / "MR_train_imgs.tsv").read_text().splitlines()[:n_rows]
-    levels = [numpy.asarray(Image.open(io.BytesIO(base64.urlsafe_b64decode(line.split("\t")[1]))).convert("RGB")) for line in lines]
+    levels = [
+        numpy.asarray(Image.open(io.BytesIO(base64.urlsafe_b64decode(line.split("\t")[1]))).convert("RGB"))
+        for line in lines
+    ]
     mean, spread = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     pixels = ((torch.from_numpy(numpy.stack(levels)) / 255 - mean) / spread).permute(0, 3, 1, 2).contiguous()
     batches = Batches(lambda model, device, part=part: model(part.to(device)) for part in pixels.split(32))
@@ -283,7 +303,9 @@ def training(program, report, write, store):
                 return
             seconds.append(seconds_of(event, "train"))
             steps.append(len(results.losses(results.artifact(program, "full.yaml", "train", store) / "history.csv")))
-        report.figure(f"training: steps a second, batch {batch}", (steps[1] - steps[0]) / max(seconds[1] - seconds[0], 1e-9))
+        report.figure(
+            f"training: steps a second, batch {batch}", (steps[1] - steps[0]) / max(seconds[1] - seconds[0], 1e-9)
+        )
 
 
 def main():

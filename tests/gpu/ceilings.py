@@ -2,9 +2,9 @@
 """Measures how fast the host feeds a card: ceilings.py PROGRAM FOLDER [--former PROGRAM] [--precisions f32,tf32,bf16].
 
 PROGRAM was built with the feature `cuda`, in release: a debug build counts as well, and its speeds say nothing. It runs
-on the stand-in for the driver (standin/), whose kernels do nothing, so that all time is the host's. BERT-base and ResNet-50
-have their full size and random weights. Every figure is a slope, the difference of two sizes, so that the start is in none.
-FOLDER may be that of run.py. Nothing is needed but Python, g++ and the wheels of requirements.txt.
+on the stand-in for the driver (standin/), whose kernels do nothing, so that all time is the host's. BERT-base and
+ResNet-50 have their full size and random weights. Every figure is a slope, the difference of two sizes, so that the
+start is in none. FOLDER may be that of run.py. Nothing is needed but Python, g++ and the wheels of requirements.txt.
 """
 
 import argparse
@@ -152,7 +152,11 @@ def stages(folder, n_rows, precision):
     for idx in (0, 1):
         made[f"queries-{idx}"] = {"kind": "load-queries", "params": {"path": str(folder / f"queries-{idx}.jsonl")}}
         made[f"decoded-{idx}"] = {"kind": "decode-images", "params": {**files, "max_samples": n_rows["images"][idx]}}
-        made[f"texts-{idx}"] = {"kind": "extract-text", "inputs": {"queries": f"queries-{idx}"}, "params": {"model": bert, **own}}
+        made[f"texts-{idx}"] = {
+            "kind": "extract-text",
+            "inputs": {"queries": f"queries-{idx}"},
+            "params": {"model": bert, **own},
+        }
         of_images = {"kind": "extract-image", "params": {"model": resnet, **own}}
         made[f"images-{idx}"] = {**of_images, "inputs": {"images": f"decoded-{idx}"}}
         decode = {**files, "max_samples": n_rows["JPEGs"][idx]}
@@ -175,15 +179,24 @@ class Program:
         """The event of a stage's end, and what the process took."""
         words = [self.standin.program, "run", spec, stage, "--artifacts", self.store, "--device", device, "--json"]
         words += ["--force", stage] if forced else []
-        environment = self.standin.environment(self.standin.folder / "kernels-idle", False, STANDIN_IDLE=run.PROBE_LAUNCHES, STANDIN_COUNTS=self.standin.counts)
+        environment = self.standin.environment(
+            self.standin.folder / "kernels-idle",
+            False,
+            STANDIN_IDLE=run.PROBE_LAUNCHES,
+            STANDIN_COUNTS=self.standin.counts,
+        )
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-            process = subprocess.Popen([str(word) for word in words], cwd=self.standin.folder, env=environment, stdout=output, stderr=errors)
+            process = subprocess.Popen(
+                [str(word) for word in words], cwd=self.standin.folder, env=environment, stdout=output, stderr=errors
+            )
             _, status, used = os.wait4(process.pid, 0)
             output.seek(0), errors.seek(0)
             if status:
                 sys.exit(f"{self.name}: {stage} ends with {os.waitstatus_to_exitcode(status)}\n{errors.read()[-2000:]}")
             events = [json.loads(line) for line in output]
-        finished = next((event for event in events if event["event"] == "stage-finished" and event["stage"] == stage), None)
+        finished = next(
+            (event for event in events if event["event"] == "stage-finished" and event["stage"] == stage), None
+        )
         return finished, used
 
     def measure(self, spec, what):
@@ -192,8 +205,19 @@ class Program:
         for idx in (0, 1):
             event, used = self.run(spec, f"{what}-{idx}")
             counts = results.counts(self.standin.counts)
-            seconds = {"stage": event["seconds"], "processors": used.ru_utime + used.ru_stime, **event["report"]["seconds"]}
-            found.append({"rows": event["n_rows_computed"], "seconds": seconds, "counts": counts, "resident": used.ru_maxrss << 10})
+            seconds = {
+                "stage": event["seconds"],
+                "processors": used.ru_utime + used.ru_stime,
+                **event["report"]["seconds"],
+            }
+            found.append(
+                {
+                    "rows": event["n_rows_computed"],
+                    "seconds": seconds,
+                    "counts": counts,
+                    "resident": used.ru_maxrss << 10,
+                }
+            )
         return found
 
 
@@ -204,7 +228,12 @@ def slopes(found):
     per_row = {name: (large["counts"][kind] - small["counts"][kind]) / n_rows for name, kind in COUNTS.items()}
     names = large["seconds"]
     seconds = {name: (large["seconds"][name] - small["seconds"].get(name, 0.0)) / n_rows for name in names}
-    return {"per row": per_row, "µs": {name: 1e6 * value for name, value in seconds.items()}, "peak": large["counts"]["peak"], "resident": large["resident"]}
+    return {
+        "per row": per_row,
+        "µs": {name: 1e6 * value for name, value in seconds.items()},
+        "peak": large["counts"]["peak"],
+        "resident": large["resident"],
+    }
 
 
 def shown(what, precision, program, found, n_rounds):
@@ -217,7 +246,10 @@ def shown(what, precision, program, found, n_rounds):
     print(f"{what} in {precision}, {program}: {middle:,.0f} a second{spread}")
     print(f"    a row: {counts}")
     print(f"    µs a row: {spent}")
-    print(f"    at most {last['peak'] / 1e9:.2f} GB of the card, {last['resident'] / 1e9:.2f} GB of the process", flush=True)
+    print(
+        f"    at most {last['peak'] / 1e9:.2f} GB of the card, {last['resident'] / 1e9:.2f} GB of the process",
+        flush=True,
+    )
     return middle
 
 

@@ -1,4 +1,6 @@
-"""The inputs of the stand-in's checks: a spec with the tiny models of every family, and one with every option of training."""
+"""The inputs of the stand-in's checks: a spec with the tiny models of every family, and one with every option of
+training.
+"""
 
 import array
 import json

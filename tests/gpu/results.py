@@ -20,7 +20,9 @@ TOLERANCES = {
 
 def asked(standin, *words):
     """The output of the program, or nothing where it fails."""
-    done = subprocess.run([str(word) for word in (standin.program, *words)], cwd=standin.folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(word) for word in (standin.program, *words)], cwd=standin.folder, capture_output=True, text=True
+    )
     return done.stdout.strip() if done.returncode == 0 else None
 
 

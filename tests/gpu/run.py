@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Runs `--device cuda` without a card: run.py PROGRAM FOLDER, where PROGRAM was built with the feature `cuda`, and beside it
+"""Runs `--device cuda` without a card: run.py PROGRAM FOLDER, where PROGRAM was built with the feature `cuda`, and
+beside it
 `examples/card_search`.
 
-The stand-in for the driver (standin/) executes every kernel on the processor; NVIDIA's own compiler and assembler, which
-come as Python wheels, make the same kernels for cards. Each check prints a line; the exit code is 1 if one fails.
+The stand-in for the driver (standin/) executes every kernel on the processor; NVIDIA's own compiler and assembler,
+which come as Python wheels, make the same kernels for cards. Each check prints a line; the exit code is 1 if one fails.
 """
 
 import json
@@ -49,7 +50,7 @@ FAULTS = [
 ]
 
 # Faults of a search, which makes few calls of each kind.
-RANKING_FAULTS = ("module:2", "module:3", "compile:2", "launch:2", "launch:5", "upload:3", "upload:8", "download:2", "download:4", "lost:60")
+RANKING_FAULTS = "module:2 module:3 compile:2 launch:2 launch:5 upload:3 upload:8 download:2 download:4 lost:60".split()
 
 
 class Checks:
@@ -77,7 +78,11 @@ class StandIn:
 
     def environment(self, kernels, compiles, **more):
         """Variables of the stand-in; those that would change what the program does are taken out."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STANDIN_", "PIPELINE_", "CUBECL_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("STANDIN_", "PIPELINE_", "CUBECL_"))
+        }
         kernels.mkdir(parents=True, exist_ok=True)
         own = {
             "LD_LIBRARY_PATH": f"{self.folder / 'standin'}:{self.toolkit / 'lib'}",
@@ -92,7 +97,12 @@ class StandIn:
         words = [self.program, "run", spec, "--artifacts", store, "--device", device, "--quiet", *arguments]
         environment = self.environment(kernels or self.kernels, compiles, **more)
         return subprocess.run(
-            [str(word) for word in words], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=LONGEST_RUN_S
+            [str(word) for word in words],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_RUN_S,
         )
 
 
@@ -104,7 +114,16 @@ def prepared(folder):
     wanted = (HERE / "requirements.txt").read_text()
     stamp = site / "requirements.txt"
     if not stamp.is_file() or stamp.read_text() != wanted:
-        words = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        words = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+        ]
         words += ["--upgrade", "--target", site, "-r", HERE / "requirements.txt"]
         try:
             made = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=240)
@@ -124,10 +143,16 @@ def emulated(standin, checks, name, **device):
     expected = standin.run(spec, reference, device="cpu")
     done = standin.run(spec, store, STANDIN_COUNTS=standin.counts, **device)
     if expected.returncode or done.returncode:
-        checks.say(False, f"{name}, emulated", f"exit {expected.returncode} and {done.returncode}: {done.stderr[-1500:]}")
+        checks.say(
+            False, f"{name}, emulated", f"exit {expected.returncode} and {done.returncode}: {done.stderr[-1500:]}"
+        )
         return
     for stage, what, precision, found in results.differences(standin, spec, reference, store):
-        checks.say(found <= results.TOLERANCES[precision][what], f"{name}: {stage}", f"{what} in {precision} differ by {found:.1e}")
+        checks.say(
+            found <= results.TOLERANCES[precision][what],
+            f"{name}: {stage}",
+            f"{what} in {precision} differ by {found:.1e}",
+        )
 
 
 def assembled(standin, checks, arch, kernels):
@@ -142,7 +167,11 @@ def assembled(standin, checks, arch, kernels):
     with ThreadPoolExecutor(N_JOBS) as pool:
         failed = sum(pool.map(one, found), [])
     refused = list(kernels.glob("*.refused"))
-    checks.say(bool(found) and not failed and not refused, f"{len(found)} kernels compile and assemble for {CARDS[arch]}", "; ".join(failed[:3]))
+    checks.say(
+        bool(found) and not failed and not refused,
+        f"{len(found)} kernels compile and assemble for {CARDS[arch]}",
+        "; ".join(failed[:3]),
+    )
 
 
 def compiled(standin, checks, arch, kernels, specs):
@@ -152,15 +181,22 @@ def compiled(standin, checks, arch, kernels, specs):
         few = [f"--set={split}-images.params.max_samples=24" for split in ("train", "valid")] if name == "demo" else []
         store = standin.folder / f"{name}-{arch}"
         done = standin.run(spec, store, kernels, arguments=few, STANDIN_ARCH=arch, STANDIN_IDLE=PROBE_LAUNCHES)
-        checks.say(done.returncode == 0, f"{name} compiles for {CARDS[arch]}", done.stderr[-500:] if done.returncode else "")
+        checks.say(
+            done.returncode == 0, f"{name} compiles for {CARDS[arch]}", done.stderr[-500:] if done.returncode else ""
+        )
     searched_on_card(standin, kernels, STANDIN_ARCH=arch, STANDIN_IDLE=PROBE_LAUNCHES)
     assembled(standin, checks, arch, kernels)
 
 
 def searched_on_card(standin, kernels, compiles=True, **more):
     """Runs searches of made-up embeddings on the card and on the processor; returns the process as it ended."""
-    words, environment = [standin.program.parent / "examples" / "card_search"], standin.environment(kernels, compiles, **more)
-    return subprocess.run(words, cwd=standin.folder, env=environment, capture_output=True, text=True, timeout=LONGEST_RUN_S)
+    words, environment = (
+        [standin.program.parent / "examples" / "card_search"],
+        standin.environment(kernels, compiles, **more),
+    )
+    return subprocess.run(
+        words, cwd=standin.folder, env=environment, capture_output=True, text=True, timeout=LONGEST_RUN_S
+    )
 
 
 def rankings(standin, checks):
@@ -170,7 +206,10 @@ def rankings(standin, checks):
     different = [case["sizes"] for case in cases if not case["equal"]]
     holds = done.returncode == 0 and len(cases) == 8 and not different
     checks.say(holds, "rankings", f"{len(cases)} cases, other bits in {different}; {done.stderr[-300:]}")
-    codes = {fault: searched_on_card(standin, standin.kernels, False, STANDIN_FAULT=fault).returncode for fault in RANKING_FAULTS}
+    codes = {
+        fault: searched_on_card(standin, standin.kernels, False, STANDIN_FAULT=fault).returncode
+        for fault in RANKING_FAULTS
+    }
     checks.say(set(codes.values()) == {3}, "each fault of a search stops it", str(codes))
 
 
@@ -186,12 +225,21 @@ def faulty(standin, checks, fault):
         problems.append(f"exit {done.returncode}")
     if done.returncode and not any("CUDA" in line or "GPU" in line for line in lines):
         problems.append("the error does not name the cause")
-    if len(lines) > MOST_LINES or len("\n".join(lines)) > MOST_CHARACTERS or "#include" in done.stderr or "bug in pipeline" in done.stderr:
+    if (
+        len(lines) > MOST_LINES
+        or len("\n".join(lines)) > MOST_CHARACTERS
+        or "#include" in done.stderr
+        or "bug in pipeline" in done.stderr
+    ):
         problems.append(f"{len(lines)} lines of error")
     after = standin.run("sound.yaml", store, compiles=False) if done.returncode else done
     if after.returncode or results.unequal(sound, store):
         problems.append(f"the next run does not end well: exit {after.returncode}")
-    checks.say(not problems, f"fault {fault}, exit {done.returncode}", "; ".join(problems) + ("\n" + done.stderr[:2000] if problems else ""))
+    checks.say(
+        not problems,
+        f"fault {fault}, exit {done.returncode}",
+        "; ".join(problems) + ("\n" + done.stderr[:2000] if problems else ""),
+    )
     shutil.rmtree(store, ignore_errors=True)
     return done.returncode
 
@@ -203,7 +251,11 @@ def faults(standin, checks):
     with ThreadPoolExecutor(N_JOBS) as pool:
         codes = dict(zip(FAULTS, pool.map(lambda fault: faulty(standin, checks, fault), FAULTS)))
     for kind in ("module", "compile", "launch", "upload", "download", "memory", "lost"):
-        checks.say(codes[f"{kind}:1"] == 2, f"the probe finds a fault of kind {kind} before any work", f"exit {codes[f'{kind}:1']}")
+        checks.say(
+            codes[f"{kind}:1"] == 2,
+            f"the probe finds a fault of kind {kind} before any work",
+            f"exit {codes[f'{kind}:1']}",
+        )
     stopped = {fault.split(":")[0] for fault, code in codes.items() if code == 3}
     needed = {"module", "compile", "launch", "upload", "download", "sync", "memory", "lost"}
     checks.say(stopped >= needed, "each kind of fault stops a stage with exit 3", ", ".join(sorted(stopped)))
@@ -237,38 +289,73 @@ def several_cards(standin, checks):
         same = done.returncode == 0 and not results.unequal(sound, store)
         # The trial is one launch.
         works = [int(n > PROBE_LAUNCHES) for n in launches] == used
-        checks.say(same and works, f"{what}: the same artifacts", f"launches {launches}{done.stderr[-500:] if done.returncode else ''}")
+        checks.say(
+            same and works,
+            f"{what}: the same artifacts",
+            f"launches {launches}{done.stderr[-500:] if done.returncode else ''}",
+        )
     for name, device, more, code, words in (
         ("absent", "cuda:2", {}, 2, ("there is no `cuda:2`", "2 devices", "`stand-in 1`")),
         ("full", "cuda", {"STANDIN_MEMORY": f"{16 << 30},{100 << 20}"}, 2, ("`cuda:1`", "MiB of memory free")),
-        ("untried", "cuda", {"STANDIN_FAULT": f"launch:{PROBE_LAUNCHES}@1"}, 2, ("a small kernel fails on the GPU `cuda:1`",)),
+        (
+            "untried",
+            "cuda",
+            {"STANDIN_FAULT": f"launch:{PROBE_LAUNCHES}@1"},
+            2,
+            ("a small kernel fails on the GPU `cuda:1`",),
+        ),
         ("lost", "cuda", {"STANDIN_FAULT": "lost:150@1"}, 3, ("the GPU `cuda:1` failed",)),
     ):
         done, store, launches = one(name, device=device, **more)
         wrong = results.unequal(sound, store)
         holds = done.returncode == code and all(word in done.stderr for word in words) and not wrong
-        checks.say(holds, f"a card that is {name}, exit {done.returncode}", "" if holds else f"{', '.join(wrong)} {done.stderr[:2000]}")
+        checks.say(
+            holds,
+            f"a card that is {name}, exit {done.returncode}",
+            "" if holds else f"{', '.join(wrong)} {done.stderr[:2000]}",
+        )
     for n_cards, works in ((2, [True, True]), (1, [True])):
         words = ("--keep-going", "--gpu-jobs", "1")
         done, store, launches = one(f"losing-{n_cards}", n_cards, stages=words, STANDIN_FAULT="lost:150")
         failed = [line for line in done.stderr.splitlines() if line.startswith("error: stage")]
         # With another card left, one stage fails for the lost one; without, all that need a card do, and say why.
         named = len(failed) == 1 if n_cards > 1 else done.stderr.count("no card is left") == len(failed) - 1 > 0
-        holds = done.returncode == 3 and named and [n > PROBE_LAUNCHES for n in launches] == works and not results.unequal(sound, store)
-        checks.say(holds, f"stages after a lost card, {n_cards - 1} left", f"{len(failed)} failed, launches {launches}{'' if holds else done.stderr[:2000]}")
+        holds = (
+            done.returncode == 3
+            and named
+            and [n > PROBE_LAUNCHES for n in launches] == works
+            and not results.unequal(sound, store)
+        )
+        checks.say(
+            holds,
+            f"stages after a lost card, {n_cards - 1} left",
+            f"{len(failed)} failed, launches {launches}{'' if holds else done.stderr[:2000]}",
+        )
     after, store, _ = one("lost")
-    checks.say(after.returncode == 0 and not results.unequal(sound, store), "the run after a lost card", after.stderr[-500:] if after.returncode else "")
+    checks.say(
+        after.returncode == 0 and not results.unequal(sound, store),
+        "the run after a lost card",
+        after.stderr[-500:] if after.returncode else "",
+    )
     environment = standin.environment(standin.kernels, True, STANDIN_CARDS=2)
-    done = subprocess.run([str(standin.program), "doctor"], env=environment, cwd=standin.folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(standin.program), "doctor"], env=environment, cwd=standin.folder, capture_output=True, text=True
+    )
     listed = [line.strip() for line in done.stdout.splitlines() if ": stand-in " in line]
-    holds = len(listed) == 2 and all(line.startswith(f"{number}: stand-in {number}") and "GiB free" in line for number, line in enumerate(listed))
+    holds = len(listed) == 2 and all(
+        line.startswith(f"{number}: stand-in {number}") and "GiB free" in line for number, line in enumerate(listed)
+    )
     checks.say(holds, "doctor: each card and its memory", "; ".join(listed))
 
 
 def small_card(standin, checks):
     """A card without room is named before any work."""
     done = standin.run("sound.yaml", standin.folder / "small", compiles=False, STANDIN_MEMORY=100 << 20)
-    checks.say(done.returncode == 2 and "MiB of memory free" in done.stderr, "a card of 100 MiB is refused", done.stderr.splitlines()[0])
+    checks.say(
+        done.returncode == 2 and "MiB of memory free" in done.stderr,
+        "a card of 100 MiB is refused",
+        done.stderr.splitlines()[0],
+    )
 
 
 def missing_parts(standin, checks):
@@ -308,20 +395,45 @@ def shared_card(standin, checks):
         # Both are at work before the first one ends.
         more["STANDIN_SLOW"] = "upload:20"
         forced = [word for idx in range(2) for word in ("--force", f"train-{idx}")]
-        done = standin.run("shared.yaml", standin.folder / "shared-cuda", compiles=False, arguments=["--gpu-jobs", "2", *forced], **more)
+        done = standin.run(
+            "shared.yaml",
+            standin.folder / "shared-cuda",
+            compiles=False,
+            arguments=["--gpu-jobs", "2", *forced],
+            **more,
+        )
         uploaded = results.counts(counts)["uploaded"] / n_bytes
         found = f"features are uploaded {uploaded:.2f} times{done.stderr[-500:] if done.returncode else ''}"
         # Weights and rows are uploaded, too.
-        checks.say(done.returncode == 0 and passes <= uploaded < passes + 0.2, f"two trainings on a card of {memory >> 20} MiB", found)
+        checks.say(
+            done.returncode == 0 and passes <= uploaded < passes + 0.2,
+            f"two trainings on a card of {memory >> 20} MiB",
+            found,
+        )
 
 
 def stopped(standin, checks):
     """A training stops soon while its features go to a slow card; needs the store of [`shared_card`]."""
     store = standin.folder / "shared-cuda"
     before = set(store.glob("runs/*/events.jsonl"))
-    words = [standin.program, "run", "shared.yaml", "--artifacts", store, "--device", "cuda", "--quiet", "--force", "train-0"]
-    environment = standin.environment(standin.kernels, False, STANDIN_IDLE=standin.probe_launches, STANDIN_SLOW="upload:300")
-    process = subprocess.Popen([str(word) for word in words], cwd=standin.folder, env=environment, stderr=subprocess.PIPE, text=True)
+    words = [
+        standin.program,
+        "run",
+        "shared.yaml",
+        "--artifacts",
+        store,
+        "--device",
+        "cuda",
+        "--quiet",
+        "--force",
+        "train-0",
+    ]
+    environment = standin.environment(
+        standin.kernels, False, STANDIN_IDLE=standin.probe_launches, STANDIN_SLOW="upload:300"
+    )
+    process = subprocess.Popen(
+        [str(word) for word in words], cwd=standin.folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
 
     def has_begun():
         events = (path.read_text() for path in set(store.glob("runs/*/events.jsonl")) - before)
@@ -336,15 +448,21 @@ def stopped(standin, checks):
     _, stderr = process.communicate(timeout=LONGEST_RUN_S)
     seconds = time.monotonic() - start
     holds = process.returncode == INTERRUPTED and seconds < 1
-    checks.say(holds, "a training stops while its features go to a card", f"{seconds:.1f} s{'' if holds else stderr[-300:]}")
+    checks.say(
+        holds, "a training stops while its features go to a card", f"{seconds:.1f} s{'' if holds else stderr[-300:]}"
+    )
 
 
 def training_calls(standin, checks):
     """A step of training is a few launches; an epoch of a few steps is one upload, and one wait for the losses."""
     for name, params in training_ceiling.TRAININGS.items():
         launches, uploads, downloads, syncs = training_ceiling.of_a_step(standin, params)
-        found = f"{launches:g} launches a step; {uploads:g} uploads, {downloads:g} downloads and {syncs:g} waits an epoch"
-        checks.say(launches <= MOST_LAUNCHES and uploads == downloads == syncs == 1, f"calls of a training: {name}", found)
+        found = (
+            f"{launches:g} launches a step; {uploads:g} uploads, {downloads:g} downloads and {syncs:g} waits an epoch"
+        )
+        checks.say(
+            launches <= MOST_LAUNCHES and uploads == downloads == syncs == 1, f"calls of a training: {name}", found
+        )
 
 
 def start(standin, checks):
@@ -368,7 +486,9 @@ def start(standin, checks):
         forced = [word for stage in ("text", "images", "train") for word in ("--force", stage)]
         done = standin.run("sound.yaml", store, kernels, compiles=False, arguments=forced)
         compiled.append(len(list(kernels.glob("*.cu"))) if done.returncode == 0 else done.stderr[-300:])
-    checks.say(compiled[1] == 0 and compiled[0] == compiled[2] != 0, "kernels are compiled once", ", ".join(map(str, compiled)))
+    checks.say(
+        compiled[1] == 0 and compiled[0] == compiled[2] != 0, "kernels are compiled once", ", ".join(map(str, compiled))
+    )
     wrong = results.unequal(standin.folder / "sound-cuda", store)
     checks.say(not wrong, "kernels of the store give the same results", ", ".join(wrong))
 
@@ -387,8 +507,12 @@ def settings(standin, checks):
 
 def search(standin, checks):
     """Searches of heads that were trained on the card find what those of the processor's find."""
-    found = [results.searched(standin, "training.yaml", standin.folder / f"training-{device}") for device in ("cpu", "cuda")]
-    apart = results.furthest([found[0][image] for image in sorted(found[0])], [found[1][image] for image in sorted(found[1])])
+    found = [
+        results.searched(standin, "training.yaml", standin.folder / f"training-{device}") for device in ("cpu", "cuda")
+    ]
+    apart = results.furthest(
+        [found[0][image] for image in sorted(found[0])], [found[1][image] for image in sorted(found[1])]
+    )
     checks.say(apart <= results.TOLERANCES["f32"]["scores"], "search", f"scores of all images differ by {apart:.1e}")
 
 
@@ -399,7 +523,15 @@ def main():
     if reason:
         print(f"skipped: {reason}")
         return 0
-    for made in (*folder.glob("*-cpu"), *folder.glob("*-cuda"), *folder.glob("*-[0-9]*"), *folder.glob("kernels-*"), folder / "faults", folder / "small", folder / "kernels"):
+    for made in (
+        *folder.glob("*-cpu"),
+        *folder.glob("*-cuda"),
+        *folder.glob("*-[0-9]*"),
+        *folder.glob("kernels-*"),
+        folder / "faults",
+        folder / "small",
+        folder / "kernels",
+    ):
         shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
     standin, checks = StandIn(program, folder, toolkit), Checks()
     shutil.copytree(ROOT / "pipelines", folder / "pipelines", dirs_exist_ok=True)
@@ -410,7 +542,11 @@ def main():
         jobs += [pool.submit(emulated, standin, checks, name) for name in ("training", "batches")]
         for arch in (75, 120):
             kernels = folder / f"kernels-{arch}"
-            jobs.append(pool.submit(compiled, standin, checks, arch, kernels, ("families.yaml", "training.yaml", "batches.yaml", DEMO)))
+            jobs.append(
+                pool.submit(
+                    compiled, standin, checks, arch, kernels, ("families.yaml", "training.yaml", "batches.yaml", DEMO)
+                )
+            )
         for job in jobs:
             job.result()
     compiled(standin, checks, 90, standin.kernels, (DEMO,))
@@ -426,7 +562,10 @@ def main():
     start(standin, checks)
     settings(standin, checks)
     search(standin, checks)
-    print(f"{checks.n_failed} checks failed" if checks.n_failed else "all checks hold", f"after {time.monotonic() - checks.start:.0f} s")
+    print(
+        f"{checks.n_failed} checks failed" if checks.n_failed else "all checks hold",
+        f"after {time.monotonic() - checks.start:.0f} s",
+    )
     return 1 if checks.n_failed else 0
 
 

@@ -70,17 +70,25 @@ def main():
         for standin in standins:
             launches, uploads, downloads, syncs = of_a_step(standin, params)
             print(f"{standin.program.name}, {name}, batch 16: {launches:g} launches a step", end="; ")
-            print(f"{uploads:g} uploads, {downloads:g} downloads and {syncs:g} waits an epoch of {N_PAIRS // 16} steps", flush=True)
+            print(
+                f"{uploads:g} uploads, {downloads:g} downloads and {syncs:g} waits an epoch of {N_PAIRS // 16} steps",
+                flush=True,
+            )
     for (name, params), batch in itertools.product(list(TRAININGS.items())[:2], BATCHES):
         rates = {standin: [] for standin in standins}
         for _ in range(ROUNDS):
             for standin in standins:
                 lengths = (EPOCHS, EPOCHS + MORE_STEPS * batch // N_PAIRS)
-                short, long = (trained(standin, folder / "ceiling-cuda", batch, epochs, params)[0] for epochs in lengths)
+                short, long = (
+                    trained(standin, folder / "ceiling-cuda", batch, epochs, params)[0] for epochs in lengths
+                )
                 rates[standin].append(MORE_STEPS / (long - short))
         medians = [statistics.median(rates[standin]) for standin in standins]
         words = [f"{standin.program.name} {rate:,.0f}" for standin, rate in zip(standins, medians)]
-        print(f"{name}, batch {batch}: steps a second: {', '.join(words)}; first to last {medians[0] / medians[-1]:.2f}", flush=True)
+        print(
+            f"{name}, batch {batch}: steps a second: {', '.join(words)}; first to last {medians[0] / medians[-1]:.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs `--device wgpu` on Vulkan: vulkan.py PROGRAM FOLDER, where PROGRAM was built with the feature `wgpu`.
 
-A driver that plays a GPU on the processor is enough (Debian: mesa-vulkan-drivers). Every family of encoders and training
-with every option are compared with the processor's own code, and devices are taken by number. The exit code is 1 if
-something differs, or if there is no device.
+A driver that plays a GPU on the processor is enough (Debian: mesa-vulkan-drivers). Every family of encoders and
+training with every option are compared with the processor's own code, and devices are taken by number. The exit code is
+1 if something differs, or if there is no device.
 """
 
 import os
@@ -32,10 +32,17 @@ class Vulkan:
 
     def run(self, spec, store, device="wgpu", **_):
         """Runs a spec; returns the process as it ended."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIPELINE_", "CUBECL_"))}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PIPELINE_", "CUBECL_"))
+        }
         words = [self.program, "run", spec, "--artifacts", store, "--device", device, "--quiet"]
         return subprocess.run(
-            [str(word) for word in words], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=LONGEST_RUN_S
+            [str(word) for word in words],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_RUN_S,
         )
 
 
@@ -48,7 +55,9 @@ def numbered(vulkan, checks):
     for device in (f"wgpu:{n_devices}", f"wgpu:0,{n_devices}"):
         store = vulkan.folder / "absent-wgpu"
         done = vulkan.run("sound.yaml", store, device=device)
-        holds = done.returncode == 2 and f"there is no `wgpu:{n_devices}`" in done.stderr and not list(store.glob("runs/*"))
+        holds = (
+            done.returncode == 2 and f"there is no `wgpu:{n_devices}`" in done.stderr and not list(store.glob("runs/*"))
+        )
         checks.say(holds, f"`{device}` is refused", "" if holds else f"exit {done.returncode}: {done.stderr[-500:]}")
     run.emulated(vulkan, checks, "sound", device="wgpu:0")
 

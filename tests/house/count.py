@@ -20,15 +20,22 @@ import sys
 SINCE = "d26a814"
 TYPE = re.compile(r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:unsafe\s+)?(?:struct|enum|trait|union)\s+([A-Z]\w*)", re.M)
 ALIAS = re.compile(r"^(?:pub(?:\([^)]*\))?\s+)?type\s+([A-Z]\w*)", re.M)
-ITEM = re.compile(r"(?:\s|#\[[^\]]*\]|pub(?:\([^)]*\))?\b|unsafe\b|const\b)*"
-                  r"(?:fn|mod|use|struct|enum|trait|impl|type|static|macro_rules)\b")
+ITEM = re.compile(
+    r"(?:\s|#\[[^\]]*\]|pub(?:\([^)]*\))?\b|unsafe\b|const\b)*"
+    r"(?:fn|mod|use|struct|enum|trait|impl|type|static|macro_rules)\b"
+)
 FUNCTION = re.compile(r"\bfn\s+(\w+)")
 # Reading the log back, by whatever name: the store's functions, or records parsed line by line.
-LOG_READING = re.compile(r"(?<!fn )\b(?:run_events|run_event_lines)\b\(|(?:from_str|from_slice)::<EventRecord>"
-                         r"|Option<EventRecord>")
+LOG_READING = re.compile(
+    r"(?<!fn )\b(?:run_events|run_event_lines)\b\(|(?:from_str|from_slice)::<EventRecord>"
+    r"|Option<EventRecord>"
+)
 # A pattern on what became of a run or a stage.
-LOG_FOLD = re.compile(r"\bEvent::(?:RunStarted|RunFinished|StageReused|StageFinished|StageFailed)\b[^;=]*?"
-                      r"(?:=>|\bif\b|\))", re.S)
+LOG_FOLD = re.compile(
+    r"\bEvent::(?:RunStarted|RunFinished|StageReused|StageFinished|StageFailed)\b[^;=]*?"
+    r"(?:=>|\bif\b|\))",
+    re.S,
+)
 
 
 def main():
@@ -100,7 +107,7 @@ class Source:
             closing = matching(self.code, opening)
             body = re.compile(r"[{;]").search(self.code, after_types(self.code, closing))
             if body and body.group() == "{":
-                params = self.code[opening + 1:closing - 1]
+                params = self.code[opening + 1 : closing - 1]
                 n_lines = self.code.count("\n", found.start(), matching(self.code, body.start())) + 1
                 line = self.code.count("\n", 0, found.start()) + 1
                 yield Function(self.path, line, found.group(1), n_lines, params)
@@ -123,7 +130,8 @@ class Function:
 def without_comments_and_literals(text):
     """The text with comments, strings and characters replaced by blanks; line feeds stay."""
     token = re.compile(
-        r"//[^\n]*|/\*.*?\*/|b?r(#*)\".*?\"\1|b?\"(?:\\.|[^\"\\])*\"|b?'(?:\\(?:x..|u\{[^}]*\}|.)|[^'\\\n])'", re.S)
+        r"//[^\n]*|/\*.*?\*/|b?r(#*)\".*?\"\1|b?\"(?:\\.|[^\"\\])*\"|b?'(?:\\(?:x..|u\{[^}]*\}|.)|[^'\\\n])'", re.S
+    )
     return token.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text)
 
 
@@ -131,9 +139,9 @@ def without_tests(code):
     """The code without items, variants and arms behind `#[cfg(test)]`, and the number of lines that are left."""
     n_lines = code.count("\n")
     for found in reversed(list(re.finditer(r"#\[cfg\((?:all\()?test\b[^\]]*\]", code))):
-        item = code[found.start():end_of_item(code, found.end())]
+        item = code[found.start() : end_of_item(code, found.end())]
         n_lines -= item.count("\n") + 1
-        code = code[:found.start()] + re.sub(r"[^\n]", " ", item) + code[found.start() + len(item):]
+        code = code[: found.start()] + re.sub(r"[^\n]", " ", item) + code[found.start() + len(item) :]
     return code, n_lines
 
 
@@ -194,7 +202,7 @@ def split_at_commas(text):
         elif found.group() in (")", "]", "}", ">"):
             depth -= 1
         elif found.group() == "," and depth == 0:
-            parts.append(text[last:found.start()])
+            parts.append(text[last : found.start()])
             last = found.end()
     return parts + [text[last:]]
 
@@ -263,7 +271,7 @@ def leaves(tree, prefix):
         yield segments, name.strip() or segments[-1]
         return
     head = prefix + tuple(part.strip() for part in tree[:brace].split("::") if part.strip())
-    for part in split_at_commas(tree[brace + 1:tree.rindex("}")]):
+    for part in split_at_commas(tree[brace + 1 : tree.rindex("}")]):
         if part.strip():
             yield from leaves(part.strip(), head)
 
@@ -287,7 +295,7 @@ def edges(files, exports, module):
 
 def edges_beyond_children(files, exports, module):
     """The edges of a module but for those to the modules that it is a part of."""
-    return {target for target in edges(files, exports, module) if not target or module[:len(target)] != target}
+    return {target for target in edges(files, exports, module) if not target or module[: len(target)] != target}
 
 
 def resolve(files, exports, module, path, n_hops):
@@ -374,7 +382,10 @@ def as_text(figures, is_long):
     yield f"files of at most 68 lines      {figures['files_up_to_68_lines']}"
     yield f"lines of functions             {show(figures['function_lines'])}"
     yield f"type names in several files    {len(figures['shared_type_names'])}"
-    for title, name in (("circles between files", "circles"), ("  beyond modules and parts", "circles_beyond_children")):
+    for title, name in (
+        ("circles between files", "circles"),
+        ("  beyond modules and parts", "circles_beyond_children"),
+    ):
         yield f"{title:30} {len(figures[name])}, {sum(map(len, figures[name]))} files"
     yield f"functions with over 5 params   {len(figures['over_5_params'])}"
     yield f"functions with bool params     {len(figures['bool_params'])}"
@@ -382,13 +393,25 @@ def as_text(figures, is_long):
     yield f"files that match on fates      {len(figures['log_folds'])}"
     yield f"document lines over 120        {sum(figures['long_document_lines'].values())}"
     for name, words in figures["sentences"].items():
-        yield f"words a sentence, {name:12} mean {words['mean']}, p90 {words['p90']}, max {words['max']}, " \
-              f"{words['over_25']} of {words['n']} over 25"
+        yield (
+            f"words a sentence, {name:12} mean {words['mean']}, p90 {words['p90']}, max {words['max']}, "
+            f"{words['over_25']} of {words['n']} over 25"
+        )
     yield f"subjects over 72 since {SINCE} {len(figures['long_subjects'])} of {figures['n_commits']}"
     if is_long:
-        for name in ("longest_files", "longest_functions", "over_5_params", "bool_params", "circles",
-                     "circles_beyond_children", "shared_type_names", "log_readings", "log_folds",
-                     "long_document_lines", "long_subjects"):
+        for name in (
+            "longest_files",
+            "longest_functions",
+            "over_5_params",
+            "bool_params",
+            "circles",
+            "circles_beyond_children",
+            "shared_type_names",
+            "log_readings",
+            "log_folds",
+            "long_document_lines",
+            "long_subjects",
+        ):
             yield f"\n{name}"
             rows = figures[name]
             yield from (f"  {row}: {rows[row]}" if isinstance(rows, dict) else f"  {row}" for row in rows)

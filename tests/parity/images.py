@@ -2,9 +2,10 @@
 
     images.py DECODE_FILES FOLDER... [--rounds N] [--seed N] [--seconds N] [--only KIND] [--list] [--keep FOLDER]
 
-DECODE_FILES is the example of that name of the crate pipeline-data. With `--rounds` every file is also changed N times: bits
-flipped, bytes set, pieces cut out, doubled or moved, lengths changed, the end cut off. Exits with 1 when a file has other pixels than
-Pillow's or breaks a decoder down; what only one of both reads is counted and, with `--list`, named. Needs Pillow 13 and numpy.
+DECODE_FILES is the example of that name of the crate pipeline-data. With `--rounds` every file is also changed N times:
+bits flipped, bytes set, pieces cut out, doubled or moved, lengths changed, the end cut off. Exits with 1 when a file
+has other pixels than Pillow's or breaks a decoder down; what only one of both reads is counted and, with `--list`,
+named. Needs Pillow 13 and numpy.
 """
 
 import argparse
@@ -21,7 +22,15 @@ import warnings
 
 from PIL import Image
 
-KINDS = {b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP", b"II": "TIFF", b"MM": "TIFF"}
+KINDS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8": "JPEG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+    b"II": "TIFF",
+    b"MM": "TIFF",
+}
 FORMATS = ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"]
 
 
@@ -75,7 +84,9 @@ def changed(data: bytes, chance: random.Random) -> bytes:
             piece = out[end : end + chance.randrange(1, 40)]
             out[at : at + len(piece)] = piece
         else:
-            out[at : at + 2] = struct.pack(chance.choice("<>") + "H", chance.choice((0, 1, 2, 7, 8, 9, 255, 256, 65535)))
+            out[at : at + 2] = struct.pack(
+                chance.choice("<>") + "H", chance.choice((0, 1, 2, 7, 8, 9, 255, 256, 65535))
+            )
     return bytes(out)
 
 
@@ -92,7 +103,9 @@ def main() -> int:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     ours = Ours(args.program)
-    files = [(path.name, path.read_bytes()) for folder in args.folders for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [
+        (path.name, path.read_bytes()) for folder in args.folders for path in sorted(folder.iterdir()) if path.is_file()
+    ]
     files = [(name, data) for name, data in files if args.only in (None, kind_of(data))]
     counts = collections.defaultdict(collections.Counter)
     n_bad = 0
@@ -122,7 +135,10 @@ def main() -> int:
             if own.startswith("died"):
                 ours = Ours(args.program)
     for kind, verdicts in sorted(counts.items()):
-        print(f"{kind}: {sum(verdicts.values())} files:", ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common()))
+        print(
+            f"{kind}: {sum(verdicts.values())} files:",
+            ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common()),
+        )
     return 1 if n_bad else 0
 
 

@@ -2,8 +2,8 @@
 
     python tests/parity/mlp_heads.py
 
-Made with torch 2.15.0. Two `nn.Sequential(Linear, GELU, Linear)`, built after `torch.manual_seed(0)`, text before image, and
-the notebook's loss and Adam over the pairs in order. Tests compare losses, weights and embeddings.
+Made with torch 2.15.0. Two `nn.Sequential(Linear, GELU, Linear)`, built after `torch.manual_seed(0)`, text before
+image, and the notebook's loss and Adam over the pairs in order. Tests compare losses, weights and embeddings.
 """
 
 import json

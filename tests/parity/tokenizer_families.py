@@ -4,7 +4,8 @@
     python tests/parity/tokenizer_families.py           # compares transformers with the golden file
     python tests/parity/tokenizer_families.py --write   # writes tests/fixtures/goldens/tokenizer_families.json
 
-Each case is a folder of tests/fixtures/ladder without some files and with others changed, which the golden file names beside the ids.
+Each case is a folder of tests/fixtures/ladder without some files and with others changed, which the golden file names
+beside the ids.
 """
 
 import json
@@ -43,7 +44,9 @@ def cases():
         yield f"{model}: added_tokens_decoder", model, [], {CONFIG: {"/added_tokens_decoder": decoder}}
     for model in ["roberta", "xlm_roberta", "clip"]:
         yield f"{model}: tokenizer.json alone", model, [CONFIG, "vocab.json", "merges.txt"], {}
-    pairs = {"special_tokens_map.json": {"": {"bos_token": SPECIAL | {"content": "<|startoftext|>", "normalized": True}}}}
+    pairs = {
+        "special_tokens_map.json": {"": {"bos_token": SPECIAL | {"content": "<|startoftext|>", "normalized": True}}}
+    }
     yield "clip: vocab.json and merges.txt", "clip", [JS], {}
     yield "clip: vocab.json and merges.txt alone", "clip", [JS, CONFIG], {}
     yield "clip: vocab.json, merges.txt and special_tokens_map.json", "clip", [JS], pairs
@@ -51,7 +54,12 @@ def cases():
     yield "roberta: a space before each text", "roberta", [], {CONFIG: {"/add_prefix_space": True}}
     spaced = {"/pre_tokenizer/add_prefix_space": True}
     yield "roberta: a space that the class takes away", "roberta", [CONFIG], {JS: spaced}
-    yield "roberta: a space that a plain class leaves", "roberta", [], {JS: spaced, CONFIG: plain | {"/add_prefix_space": True}}
+    yield (
+        "roberta: a space that a plain class leaves",
+        "roberta",
+        [],
+        {JS: spaced, CONFIG: plain | {"/add_prefix_space": True}},
+    )
     cased = {"/normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}}
     gemma = {"/tokenizer_class": "GemmaTokenizer"}
     yield "siglip2: GemmaTokenizer, cased", "siglip2", [], {JS: cased, CONFIG: gemma}
@@ -89,10 +97,17 @@ def ids(model, without, changes):
 
 def main():
     transformers.logging.set_verbosity_error()
-    skipped = [name for name, model, *_ in cases() if model == "siglip2"] if int(transformers.__version__.split(".")[0]) < 5 else []
+    skipped = (
+        [name for name, model, *_ in cases() if model == "siglip2"]
+        if int(transformers.__version__.split(".")[0]) < 5
+        else []
+    )
     golden = json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.exists() else {"cases": []}
     expected = {case["name"]: case["ids"] for case in golden["cases"]}
-    found = {name: (model, without, changes, None if name in skipped else ids(model, without, changes)) for name, model, without, changes in cases()}
+    found = {
+        name: (model, without, changes, None if name in skipped else ids(model, without, changes))
+        for name, model, without, changes in cases()
+    }
     if "--write" in sys.argv[1:]:
         assert not skipped, "written with version 5"
         keys = ("model", "without", "changes", "ids")
@@ -104,8 +119,14 @@ def main():
     wrong = [name for name in found if name not in skipped and found[name][3] != expected.get(name)]
     for name in wrong:
         rows = zip(TEXTS, expected.get(name) or [None] * len(TEXTS), found[name][3])
-        print(name, *[f"  {text!r}\n    golden {golden}\n    now    {now}" for text, golden, now in rows if golden != now], sep="\n")
-    print(f"{len(found) - len(skipped) - len(wrong)} of {len(found)} cases agree with transformers {transformers.__version__}, {len(skipped)} not compared")
+        print(
+            name,
+            *[f"  {text!r}\n    golden {golden}\n    now    {now}" for text, golden, now in rows if golden != now],
+            sep="\n",
+        )
+    print(
+        f"{len(found) - len(skipped) - len(wrong)} of {len(found)} cases agree with transformers {transformers.__version__}, {len(skipped)} not compared"
+    )
     sys.exit(1 if wrong else 0)
 
 

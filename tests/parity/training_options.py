@@ -4,8 +4,8 @@
     python tests/parity/training_options.py            # compares them with the golden file
     python tests/parity/training_options.py --write    # writes tests/fixtures/goldens/training_options.json
 
-Written straight from the definitions and apart from the program. The learning rates are open_clip's `cosine_lr` and `const_lr`.
-The tests of pipeline-models train the same and compare.
+Written straight from the definitions and apart from the program. The learning rates are open_clip's `cosine_lr` and
+`const_lr`. The tests of pipeline-models train the same and compare.
 """
 
 import json
@@ -124,7 +124,9 @@ def main() -> None:
     for name, run in runs.items():
         losses, golden = ([step["loss"] for step in steps["steps"]] for steps in (run, goldens[name]))
         difference = max(abs(loss - other) for loss, other in zip(losses, golden, strict=True))
-        print(f"{name}: {len(losses)} steps, loss {losses[0]:.6f} to {losses[-1]:.6f}, temperature {run['steps'][-1]['temperature']:.4f}, golden ± {difference:.1e}")
+        print(
+            f"{name}: {len(losses)} steps, loss {losses[0]:.6f} to {losses[-1]:.6f}, temperature {run['steps'][-1]['temperature']:.4f}, golden ± {difference:.1e}"
+        )
         assert difference < 1e-5, f"{name} is not as in the golden file"
 
 

@@ -116,7 +116,11 @@ class Storage(http.server.BaseHTTPRequestHandler):
 
     def answer(self, status, content):
         self.send_response(status)
-        for name, value in [("Content-Length", len(content)), ("ETag", '"1"'), ("Last-Modified", self.date_time_string())]:
+        for name, value in [
+            ("Content-Length", len(content)),
+            ("ETag", '"1"'),
+            ("Last-Modified", self.date_time_string()),
+        ]:
             self.send_header(name, str(value))
         self.end_headers()
         if self.command != "HEAD":
@@ -181,7 +185,9 @@ def main():
             is_sent = set(Storage.tokens) == (set() if refused is accounts else {"Bearer very-secret-access"})
             is_warned = [reason in warning for warning in warnings] == ([True] if reason else [])
             good = (len(started) == n_started, is_warned, is_asked, is_sent, not is_shown)
-            print(f"{words}: {len(started)} stages run, {warnings}, {'as it must be' if all(good) else f'WRONG {good}'}")
+            print(
+                f"{words}: {len(started)} stages run, {warnings}, {'as it must be' if all(good) else f'WRONG {good}'}"
+            )
             is_right &= all(good)
     sys.exit(not is_right)
 

@@ -5,8 +5,8 @@
     python3 tests/slurm/gpus.py PROGRAM FOLDER
 
 Needs root, the packages slurm-wlm and munge, and what tests/gpu/run.py needs, whose FOLDER it may share. Two of three
-nodes have a GPU, which the stand-in of tests/gpu plays; the driver and the other node have none, not even its libraries.
-Prints a line for each check; exits with 1 if one fails.
+nodes have a GPU, which the stand-in of tests/gpu plays; the driver and the other node have none, not even its
+libraries. Prints a line for each check; exits with 1 if one fails.
 """
 
 import json
@@ -43,7 +43,11 @@ def project(folder):
         for copy in range(N_COPIES):
             for query in queries:
                 ids = [item + copy * shift for item in query["item_ids"]]
-                row = {"query_id": query["query_id"] + copy * len(queries), "query_text": query["query_text"], "item_ids": ids}
+                row = {
+                    "query_id": query["query_id"] + copy * len(queries),
+                    "query_text": query["query_text"],
+                    "item_ids": ids,
+                }
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
     with open(folder / "images.tsv", "w", encoding="ascii") as file:
         for copy in range(N_COPIES):
@@ -99,8 +103,13 @@ def main():
                 cluster.lose("n3")
             code = ended(driver)
         problems = [f"exit {code}"] if code else []
-        problems += [f"other artifacts of {stage}" for stage in results.unequal(alone / "artifacts", project_folder / "artifacts")]
-        on_gpu = sorted(worker for worker, stages in workers(project_folder).items() if worker.startswith("gpu") and stages)
+        problems += [
+            f"other artifacts of {stage}"
+            for stage in results.unequal(alone / "artifacts", project_folder / "artifacts")
+        ]
+        on_gpu = sorted(
+            worker for worker, stages in workers(project_folder).items() if worker.startswith("gpu") and stages
+        )
         if not on_gpu:
             problems.append("no worker of the lane has computed anything")
         log = (project_folder / "driver.log").read_text()

@@ -1,9 +1,9 @@
-// Stands between the program and NVIDIA's run-time compiler (libnvrtc.so): the real one compiles every kernel, as it would
-// for a card, and g++ makes a library of the same text, which driver.cpp executes.
+// Stands between the program and NVIDIA's run-time compiler (libnvrtc.so): the real one compiles every kernel, as it
+// would for a card, and g++ makes a library of the same text, which driver.cpp executes.
 //
 // STANDIN_NVRTC     the real library; without it kernels are only made for the processor
-// STANDIN_KERNELS   the folder of one card, which keeps of each kernel its text (.cu), its options (.options), what the real compiler
-//                   makes of it (.ptx), and the library (.so), by a digest of its text
+// STANDIN_KERNELS   the folder of one card, which keeps of each kernel its text (.cu), its options (.options), what the
+//                   real compiler makes of it (.ptx), and the library (.so), by a digest of its text
 // STANDIN_IDLE      libraries are made of so many kernels only: those that driver.cpp executes
 // STANDIN_FAULT     compile:N refuses the N-th kernel, from 1
 
@@ -129,11 +129,12 @@ static int compile_for_processor(Program &program, const std::string &path) {
     if (!access((path + ".so").c_str(), R_OK)) return FINE;
     std::string name = kernel_name(program.text), own = path + "." + std::to_string(getpid());
     if (name.empty()) return program.log = "stand-in: no kernel in this text", REFUSED;
-    std::ofstream(own + ".cpp") << "#include \"" << own_folder() << "/kernel.h\"\n#line 1 \"" << name << ".cu\"\n" << program.text
-        << "\nSTANDIN_KERNEL(" << name << ", " << meets(program.text) << ")\n";
-    std::string command = variable("STANDIN_CXX", "g++") +
-        " -std=c++17 -O2 -march=native -ffp-contract=off -fno-strict-aliasing -fno-math-errno -w -shared -fPIC -I" + own_folder() +
-        "/include -o " + own + ".so " + own + ".cpp 2>" + own + ".log";
+    std::ofstream(own + ".cpp") << "#include \"" << own_folder() << "/kernel.h\"\n#line 1 \"" << name << ".cu\"\n"
+                                << program.text << "\nSTANDIN_KERNEL(" << name << ", " << meets(program.text) << ")\n";
+    std::string command =
+        variable("STANDIN_CXX", "g++") +
+        " -std=c++17 -O2 -march=native -ffp-contract=off -fno-strict-aliasing -fno-math-errno -w -shared -fPIC -I" +
+        own_folder() + "/include -o " + own + ".so " + own + ".cpp 2>" + own + ".log";
     bool is_made = !system(command.c_str());
     if (is_made) rename((own + ".so").c_str(), (path + ".so").c_str());
     else program.log = "stand-in: error: " + read(own + ".log").substr(0, 2000);
@@ -148,7 +149,8 @@ EXPORTED nvrtcVersion(int *major, int *minor) {
     if (real()) return call("nvrtcVersion", major, minor);
     return *major = 13, *minor = 0, FINE;
 }
-EXPORTED nvrtcCreateProgram(Program **program, const char *text, const char *, int, const char *const *, const char *const *) {
+EXPORTED nvrtcCreateProgram(Program **program, const char *text, const char *, int, const char *const *,
+                            const char *const *) {
     return *program = new Program{text, "", ""}, FINE;
 }
 EXPORTED nvrtcDestroyProgram(Program **program) {
@@ -173,7 +175,13 @@ EXPORTED nvrtcCompileProgram(Program *program, int n_options, const char *const 
     return !executed.empty() && n_compiled > atoi(executed.c_str()) ? FINE : compile_for_processor(*program, path);
 }
 EXPORTED nvrtcGetProgramLogSize(Program *program, size_t *size) { return *size = program->log.size() + 1, FINE; }
-EXPORTED nvrtcGetProgramLog(Program *program, char *log) { return memcpy(log, program->log.c_str(), program->log.size() + 1), FINE; }
+EXPORTED nvrtcGetProgramLog(Program *program, char *log) {
+    return memcpy(log, program->log.c_str(), program->log.size() + 1), FINE;
+}
 EXPORTED nvrtcGetPTXSize(Program *program, size_t *size) { return *size = program->ptx.size() + 1, FINE; }
-EXPORTED nvrtcGetPTX(Program *program, char *ptx) { return memcpy(ptx, program->ptx.c_str(), program->ptx.size() + 1), FINE; }
-extern "C" __attribute__((visibility("default"))) const char *nvrtcGetErrorString(int result) { return result ? "refused" : "fine"; }
+EXPORTED nvrtcGetPTX(Program *program, char *ptx) {
+    return memcpy(ptx, program->ptx.c_str(), program->ptx.size() + 1), FINE;
+}
+extern "C" __attribute__((visibility("default"))) const char *nvrtcGetErrorString(int result) {
+    return result ? "refused" : "fine";
+}

@@ -1,10 +1,12 @@
-// Stands in for NVIDIA's driver on a machine without a card (libcuda.so.1): device memory is memory of the processor, and
-// kernels are the libraries that compiler.cpp has made of them. It also counts, and breaks what it is asked to break.
+// Stands in for NVIDIA's driver on a machine without a card (libcuda.so.1): device memory is memory of the processor,
+// and kernels are the libraries that compiler.cpp has made of them. It also counts, and breaks what it is
+// asked to break.
 //
 // STANDIN_KERNELS   the folder of compiled kernels
 // STANDIN_CARDS     the number of cards; by default 1
 // STANDIN_ARCH      the compute capability of the card, such as 90; by default 90
-// STANDIN_IDLE      after so many launches kernels are not executed; memory, and what is read of it, is zero instead of NaN
+// STANDIN_IDLE      after so many launches kernels are not executed; memory, and what is read of it, is zero instead of
+//                   NaN
 // STANDIN_MEMORY    the memory of each card in bytes, with commas between those of several; by default 16 GiB
 // STANDIN_COUNTS    a file to which the process appends one line of JSON when it ends
 // STANDIN_SLOW      KIND:MS lets each upload or download take so many milliseconds
@@ -29,7 +31,18 @@ typedef uint64_t DevicePointer;
 typedef void *Opaque;
 
 // Values of CUresult.
-enum Result { FINE = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 101, BAD_IMAGE = 200, BAD_CONTEXT = 201, OLD_PTX = 222, BAD_ADDRESS = 700, LAUNCH_FAILED = 719, GONE = 46 };
+enum Result {
+    FINE = 0,
+    BAD_VALUE = 1,
+    NO_MEMORY = 2,
+    NO_DEVICE = 101,
+    BAD_IMAGE = 200,
+    BAD_CONTEXT = 201,
+    OLD_PTX = 222,
+    BAD_ADDRESS = 700,
+    LAUNCH_FAILED = 719,
+    GONE = 46
+};
 
 static const char *variable(const char *name, const char *otherwise) {
     const char *value = getenv(name);
@@ -85,7 +98,8 @@ static Result counted(Kind kind, int number) {
     static const std::string fault = variable("STANDIN_FAULT", "");
     size_t colon = fault.find(':');
     static const size_t at = fault.find('@');
-    if (colon == std::string::npos || number != (at == std::string::npos ? 0 : atoi(fault.c_str() + at + 1))) return FINE;
+    if (colon == std::string::npos || number != (at == std::string::npos ? 0 : atoi(fault.c_str() + at + 1)))
+        return FINE;
     std::string name = fault.substr(0, colon);
     uint64_t n = strtoull(fault.c_str() + colon + 1, nullptr, 10);
     if (name == "lost" && card.all_calls >= n) return card.broken = GONE;
@@ -111,12 +125,14 @@ __attribute__((destructor)) static void report() {
         line += comma + std::to_string(card.calls[LAUNCH]), comma = ", ";
     }
     line += "], ";
-    for (int kind = 0; kind < N_KINDS; kind++) line += "\"" + std::string(KIND_NAMES[kind]) + "\": " + std::to_string(sum.calls[kind]) + ", ";
+    for (int kind = 0; kind < N_KINDS; kind++)
+        line += "\"" + std::string(KIND_NAMES[kind]) + "\": " + std::to_string(sum.calls[kind]) + ", ";
     line += "\"calls\": " + std::to_string(sum.all_calls) + ", \"uploaded\": " + std::to_string(sum.uploaded);
     line += ", \"downloaded\": " + std::to_string(sum.downloaded);
     line += ", \"held\": " + std::to_string(sum.held) + ", \"peak\": " + std::to_string(sum.peak) + ", \"kernels\": {";
     comma = "";
-    for (auto &kernel : launches_by_kernel) line += comma + ("\"" + kernel.first) + "\": " + std::to_string(kernel.second), comma = ", ";
+    for (auto &kernel : launches_by_kernel)
+        line += comma + ("\"" + kernel.first) + "\": " + std::to_string(kernel.second), comma = ", ";
     fprintf(file, "%s}}\n", line.c_str());
     fclose(file);
 }
@@ -127,7 +143,9 @@ EXPORTED cuInit(unsigned) { return FINE; }
 EXPORTED cuDriverGetVersion(int *version) { return *version = 13000, FINE; }
 EXPORTED cuDeviceGetCount(int *count) { return *count = n_cards(), FINE; }
 EXPORTED cuDeviceGet(int *device, int ordinal) { return ordinal < n_cards() ? (*device = ordinal, FINE) : NO_DEVICE; }
-EXPORTED cuDeviceGetName(char *name, int length, int device) { return snprintf(name, length, "stand-in %d", device), FINE; }
+EXPORTED cuDeviceGetName(char *name, int length, int device) {
+    return snprintf(name, length, "stand-in %d", device), FINE;
+}
 EXPORTED cuDeviceTotalMem_v2(size_t *bytes, int device) { return *bytes = capacity(device), FINE; }
 EXPORTED cuGetErrorName(int result, const char **name) {
     switch (result) {
@@ -139,7 +157,8 @@ EXPORTED cuGetErrorName(int result, const char **name) {
 }
 EXPORTED cuGetErrorString(int, const char **text) { return *text = "as the stand-in was asked to", FINE; }
 
-// NVRTC asks for tables of functions that the driver keeps to itself, and calls what lies within the size that stands first.
+// NVRTC asks for tables of functions that the driver keeps to itself, and calls what lies within the size that stands
+// first.
 EXPORTED cuGetExportTable(const void **table, const void *) {
     static const uint64_t empty[8] = {sizeof empty[0]};
     return *table = empty, FINE;
@@ -175,10 +194,14 @@ static Opaque contexts(int card) {
     static Owned all[MOST_CARDS];
     return all[card] = {card}, (Opaque)&all[card];
 }
-EXPORTED cuDevicePrimaryCtxRetain(Opaque *context, int device) { return *context = contexts(device), cards[device].broken; }
+EXPORTED cuDevicePrimaryCtxRetain(Opaque *context, int device) {
+    return *context = contexts(device), cards[device].broken;
+}
 EXPORTED cuDevicePrimaryCtxRelease_v2(int) { return FINE; }
 EXPORTED cuCtxSetCurrent(Opaque context) { return current_card = context ? card_of(context) : -1, FINE; }
-EXPORTED cuCtxGetCurrent(Opaque *context) { return *context = current_card < 0 ? nullptr : contexts(current_card), FINE; }
+EXPORTED cuCtxGetCurrent(Opaque *context) {
+    return *context = current_card < 0 ? nullptr : contexts(current_card), FINE;
+}
 EXPORTED cuCtxSynchronize() { return counted(SYNC, current()); }
 EXPORTED cuStreamCreate(Opaque *stream, unsigned) { return *stream = new Owned{current()}, FINE; }
 EXPORTED cuStreamSynchronize(Opaque stream) { return counted(SYNC, card_of(stream)); }
@@ -201,7 +224,8 @@ static int allocate(DevicePointer *pointer, size_t bytes) {
     Card &card = cards[number];
     if (Result result = counted(MEMORY, number)) return result;
     if (card.held + bytes > capacity(number)) return NO_MEMORY;
-    void *block = mmap(nullptr, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *block =
+        mmap(nullptr, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (block == MAP_FAILED) return NO_MEMORY;
     if (n_executed() < 0) memset(block, 0xff, bytes);
     *pointer = (DevicePointer)block;
@@ -247,7 +271,8 @@ static bool is_idle() { return n_executed() >= 0 && n_launches() > n_executed();
 static void take_time(Kind kind) {
     static const std::string slow = variable("STANDIN_SLOW", "");
     size_t colon = slow.find(':');
-    if (colon != std::string::npos && slow.substr(0, colon) == KIND_NAMES[kind]) usleep(1000 * atol(slow.c_str() + colon + 1));
+    if (colon != std::string::npos && slow.substr(0, colon) == KIND_NAMES[kind])
+        usleep(1000 * atol(slow.c_str() + colon + 1));
 }
 
 static int copied(Kind kind, void *to, const void *from, size_t bytes) {
@@ -264,10 +289,18 @@ static int copied(Kind kind, void *to, const void *from, size_t bytes) {
     else memcpy(to, from, bytes);
     return FINE;
 }
-EXPORTED cuMemcpyHtoDAsync_v2(DevicePointer to, const void *from, size_t bytes, Opaque) { return copied(UPLOAD, (void *)to, from, bytes); }
-EXPORTED cuMemcpyDtoHAsync_v2(void *to, DevicePointer from, size_t bytes, Opaque) { return copied(DOWNLOAD, to, (void *)from, bytes); }
-EXPORTED cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, Opaque) { return memmove((void *)to, (void *)from, bytes), cards[current()].broken; }
-EXPORTED cuMemsetD8Async(DevicePointer to, unsigned char value, size_t bytes, Opaque) { return memset((void *)to, value, bytes), cards[current()].broken; }
+EXPORTED cuMemcpyHtoDAsync_v2(DevicePointer to, const void *from, size_t bytes, Opaque) {
+    return copied(UPLOAD, (void *)to, from, bytes);
+}
+EXPORTED cuMemcpyDtoHAsync_v2(void *to, DevicePointer from, size_t bytes, Opaque) {
+    return copied(DOWNLOAD, to, (void *)from, bytes);
+}
+EXPORTED cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, Opaque) {
+    return memmove((void *)to, (void *)from, bytes), cards[current()].broken;
+}
+EXPORTED cuMemsetD8Async(DevicePointer to, unsigned char value, size_t bytes, Opaque) {
+    return memset((void *)to, value, bytes), cards[current()].broken;
+}
 
 // CUDA_MEMCPY2D.
 struct Side { size_t x, y; int kind; const void *host; DevicePointer device; Opaque array; size_t pitch; };
@@ -439,11 +472,13 @@ static bool run_block_that_meets() {
         for (unsigned thread = 0; thread < n_threads; thread++) have_ended &= turns[thread] == HAS_ENDED;
         if (have_ended) return true;
         moved |= release(0, n_threads, WAITS_FOR_BLOCK);
-        if (!moved) return fprintf(stderr, "stand-in: threads of %s wait for each other\n", kernel->name.c_str()), false;
+        if (!moved)
+            return fprintf(stderr, "stand-in: threads of %s wait for each other\n", kernel->name.c_str()), false;
     }
 }
 
-EXPORTED cuLaunchKernel(Opaque function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Opaque stream, void **given, void **) {
+EXPORTED cuLaunchKernel(Opaque function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                        unsigned shared, Opaque stream, void **given, void **) {
     std::lock_guard<std::recursive_mutex> hold(guard);
     kernel = static_cast<Kernel *>((Owned *)function);
     launches_by_kernel[kernel->name]++;
@@ -452,10 +487,15 @@ EXPORTED cuLaunchKernel(Opaque function, unsigned gx, unsigned gy, unsigned gz, 
     if (Result result = on_its_card("a stream", card_of(stream))) return result;
     n_threads = bx * by * bz;
     bool fits = n_threads && n_threads <= MOST_THREADS && gx && gy && gz && gy < 65536 && gz < 65536;
-    if (!fits) return fprintf(stderr, "stand-in: %s: a grid of %u %u %u, blocks of %u %u %u\n", kernel->name.c_str(), gx, gy, gz, bx, by, bz), BAD_VALUE;
+    if (!fits)
+        return fprintf(stderr, "stand-in: %s: a grid of %u %u %u, blocks of %u %u %u\n", kernel->name.c_str(), gx, gy,
+                       gz, bx, by, bz),
+               BAD_VALUE;
     if (is_idle()) return FINE;
     if (shared > kernel->shared_bytes) return BAD_VALUE;
-    if (!stacks) stacks = (char *)mmap(nullptr, (size_t)MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (!stacks)
+        stacks = (char *)mmap(nullptr, (size_t)MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     arguments = given;
     *kernel->meeting = {meet_block, meet_warp, slot, lanes};
     kernel->place->block_size = {bx, by, bz};

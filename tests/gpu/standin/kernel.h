@@ -1,5 +1,5 @@
-// What a kernel in CUDA C++ needs to be compiled for the processor. It stands before the kernel's own text, whose headers are
-// empty files in `include`. No header of the C++ library: they would take longer than the kernel.
+// What a kernel in CUDA C++ needs to be compiled for the processor. It stands before the kernel's own text, whose
+// headers are empty files in `include`. No header of the C++ library: they would take longer than the kernel.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -110,9 +110,9 @@ static inline __half __float2half(float value) { return value; }
     static inline float name(float value) { return __builtin_##name##f(value); } \
     static inline double name(double value) { return __builtin_##name(value); }
 #define STANDIN_FAST(name, of) static inline float name(float value) { return __builtin_##of##f(value); }
-#define STANDIN_ALL_FUNCTIONS(each) \
-    each(exp) each(exp2) each(log) each(log2) each(log10) each(log1p) each(expm1) each(sqrt) each(tanh) each(sin) each(cos) \
-    each(tan) each(erf) each(floor) each(ceil) each(round) each(trunc) each(fabs) each(cbrt) each(rint)
+#define STANDIN_ALL_FUNCTIONS(each)                                                                                    \
+    each(exp) each(exp2) each(log) each(log2) each(log10) each(log1p) each(expm1) each(sqrt) each(tanh) each(sin)      \
+        each(cos) each(tan) each(erf) each(floor) each(ceil) each(round) each(trunc) each(fabs) each(cbrt) each(rint)
 namespace standin { STANDIN_ALL_FUNCTIONS(STANDIN_FUNCTION) }
 // The built-in names take doubles: a macro, so that floats reach their own.
 #define exp standin::exp
@@ -167,7 +167,9 @@ template <class A, class B> static inline auto min(A a, B b) -> decltype(a + b) 
     return x != x || y < x ? y : x;
 }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (uint64_t)a * b >> 32; }
-static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
+static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned __int128)a * b >> 64;
+}
 static inline int __clz(int value) { return value ? __builtin_clz(value) : 32; }
 static inline int __ffs(int value) { return __builtin_ffs(value); }
 static inline int __popc(unsigned value) { return __builtin_popcount(value); }
@@ -190,7 +192,9 @@ template <class T> static inline T standin_from_lane(T value, unsigned lane) {
     return value;
 }
 template <class T> static inline T __shfl_sync(unsigned, T value, int lane) { return standin_from_lane(value, lane); }
-template <class T> static inline T __shfl_xor_sync(unsigned, T value, int bits) { return standin_from_lane(value, standin_lane() ^ bits); }
+template <class T> static inline T __shfl_xor_sync(unsigned, T value, int bits) {
+    return standin_from_lane(value, standin_lane() ^ bits);
+}
 template <class T> static inline T __shfl_up_sync(unsigned, T value, unsigned by) {
     unsigned lane = standin_lane();
     return standin_from_lane(value, lane < by ? lane : lane - by);
@@ -240,10 +244,12 @@ template <class Fragment> static inline int standin_offset(int idx, unsigned str
     int row = idx / Fragment::n_columns, column = idx % Fragment::n_columns;
     return by_rows ? row * stride + column : column * stride + row;
 }
-template <class Fragment, class P> static inline void standin_load(Fragment &to, const P *from, unsigned stride, bool by_rows) {
+template <class Fragment, class P>
+static inline void standin_load(Fragment &to, const P *from, unsigned stride, bool by_rows) {
     __syncwarp();
     if (standin_lane() == 0)
-        for (int idx = 0; idx < Fragment::num_elements; idx++) to.x[idx] = from[standin_offset<Fragment>(idx, stride, by_rows)];
+        for (int idx = 0; idx < Fragment::num_elements; idx++)
+            to.x[idx] = from[standin_offset<Fragment>(idx, stride, by_rows)];
     __syncwarp();
 }
 template <class Fragment, class V> static inline void fill_fragment(Fragment &to, V value) {
@@ -253,16 +259,17 @@ template <class Use, int M, int N, int K, class T, class Layout, class P>
 static inline void load_matrix_sync(fragment<Use, M, N, K, T, Layout> &to, const P *from, unsigned stride) {
     standin_load(to, from, stride, StandinSame<Layout, row_major>::value);
 }
-template <int M, int N, int K, class T, class P>
-static inline void load_matrix_sync(fragment<accumulator, M, N, K, T> &to, const P *from, unsigned stride, layout_t layout) {
+template <int M, int N, int K, class T, class P> static inline void
+load_matrix_sync(fragment<accumulator, M, N, K, T> &to, const P *from, unsigned stride, layout_t layout) {
     standin_load(to, from, stride, layout == mem_row_major);
 }
-template <int M, int N, int K, class T, class P>
-static inline void store_matrix_sync(P *to, const fragment<accumulator, M, N, K, T> &from, unsigned stride, layout_t layout) {
+template <int M, int N, int K, class T, class P> static inline void
+store_matrix_sync(P *to, const fragment<accumulator, M, N, K, T> &from, unsigned stride, layout_t layout) {
     typedef fragment<accumulator, M, N, K, T> Fragment;
     __syncwarp();
     if (standin_lane() == 0)
-        for (int idx = 0; idx < Fragment::num_elements; idx++) to[standin_offset<Fragment>(idx, stride, layout == mem_row_major)] = from.x[idx];
+        for (int idx = 0; idx < Fragment::num_elements; idx++)
+            to[standin_offset<Fragment>(idx, stride, layout == mem_row_major)] = from.x[idx];
     __syncwarp();
 }
 // What the multiplier sees of an element: it has no more bits than TF32 for one.
@@ -272,7 +279,8 @@ template <class Fragment> static inline float standin_operand(const Fragment &fr
 }
 template <int M, int N, int K, class TD, class TA, class LA, class TB, class LB, class TC>
 static inline void mma_sync(fragment<accumulator, M, N, K, TD> &sum, const fragment<matrix_a, M, N, K, TA, LA> &a,
-                            const fragment<matrix_b, M, N, K, TB, LB> &b, const fragment<accumulator, M, N, K, TC> &before) {
+                            const fragment<matrix_b, M, N, K, TB, LB> &b,
+                            const fragment<accumulator, M, N, K, TC> &before) {
     if (standin_lane() != 0) return;
     float right[K * N], row[N];
     for (int idx = 0; idx < K * N; idx++) right[idx] = standin_operand(b, idx);
