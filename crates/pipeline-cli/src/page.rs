@@ -25,7 +25,8 @@ pub struct Content<'a> {
 }
 
 impl Content<'_> {
-    /// The page of a server: it may run its own script, load pictures and events from its server, and send its forms there.
+    /// The page of a server: it may run its own script, load pictures and events from its server, and send its forms
+    /// there.
     pub fn served(&self) -> Page {
         let (style, script) = (style(), SCRIPT);
         let html = html! {
@@ -103,7 +104,8 @@ pub fn results(results: &Results, ways: &Ways<'_>) -> Markup {
             (texts(results, ways))
             ol.finds {
                 @for found in &results.results {
-                    (image(found.id.as_deref(), Some(found.rank), Some(found.score), found.relevant == Some(true), ways))
+                    @let (rank, score) = (Some(found.rank), Some(found.score));
+                    (image(found.id.as_deref(), rank, score, found.relevant == Some(true), ways))
                 }
             }
             (missed(results, ways))
@@ -159,7 +161,9 @@ fn texts(results: &Results, ways: &Ways<'_>) -> Markup {
         @if !own.is_empty() || !queries.is_empty() {
             div.pair {
                 @if !own.is_empty() {
-                    div { h3 { "Queries that name this image" } ul.texts { @for one in own { (own_query(one, ways)) } } }
+                    div {
+                        h3 { "Queries that name this image" } ul.texts { @for one in own { (own_query(one, ways)) } }
+                    }
                 }
                 @if !queries.is_empty() {
                     div { h3 { "Nearest queries" } ol.texts { @for one in queries { (query(one, ways)) } } }

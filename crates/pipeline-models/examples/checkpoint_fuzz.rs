@@ -25,7 +25,8 @@ const MAX_MEMORY_KIB: u64 = 1 << 20;
 const EDGES: [u64; 10] = [0, 1, 0x7f, 0xff, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 40, i64::MAX as u64, u64::MAX];
 
 /// Opcodes of pickles, which find more faults than random bytes do.
-const OPCODES: &[u8] = b"().012FIJKLMNPQRSTUVXabcdeghijlopqrstu}]GBC\x80\x81\x82\x85\x86\x87\x88\x8a\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96";
+const OPCODES: &[u8] = b"().012FIJKLMNPQRSTUVXabcdeghijlopqrstu}]GBC\
+    \x80\x81\x82\x85\x86\x87\x88\x8a\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();

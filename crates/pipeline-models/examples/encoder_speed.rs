@@ -1,9 +1,9 @@
 //! Times an encoder beside a probe of the processor's peak performance.
 //!
-//! `encoder_speed texts MODEL FILE [N_THREADS] [N_ROUNDS]`, where FILE has one text a line, or `encoder_speed images MODEL
-//! N_IMAGES [N_THREADS] [N_ROUNDS]` for made-up images of 224 × 224 pixels. Each round encodes all rows and prints one
-//! JSON object. Without N_ROUNDS a round begins with each line of the standard input, so that another program can
-//! alternate rounds with those of others.
+//! `encoder_speed texts MODEL FILE [N_THREADS] [N_ROUNDS]`, where FILE has one text a line, or
+//! `encoder_speed images MODEL N_IMAGES [N_THREADS] [N_ROUNDS]` for made-up images of 224 × 224 pixels. Each round
+//! encodes all rows and prints one JSON object. Without N_ROUNDS a round begins with each line of the standard input,
+//! so that another program can alternate rounds with those of others.
 
 #![allow(clippy::print_stdout)]
 

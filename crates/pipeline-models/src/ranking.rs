@@ -16,8 +16,9 @@ const MOST_WANTED: usize = 256;
 /// As [`pipeline_eval::rank`], and with the same bits, on the card of CUDA where that pays.
 ///
 /// The sizes alone decide: a card searches if queries × images × numbers of an embedding are 2³⁸ or more, such as
-/// 18,013 queries, 29,806 images and 512 numbers. The processor searches for fewer, where more than 256 images of each ranking are wanted, without FMA, beside a GPU of Vulkan
-/// or Metal, which need not fuse products and sums, and where this process has not opened the card.
+/// 18,013 queries, 29,806 images and 512 numbers. The processor searches for fewer, where more than 256 images of each
+/// ranking are wanted, without FMA, beside a GPU of Vulkan or Metal, which need not fuse products and sums, and where
+/// this process has not opened the card.
 ///
 /// # Errors
 /// As [`pipeline_eval::rank`], and when the card fails ([`RankError::Search`] of a [`DeviceError`]).

@@ -143,8 +143,8 @@ fn description(body: ureq::Body) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
-/// The code of an error, such as `AccessDenied`, or `invalid_grant` of a server of tokens. Nothing else of a description
-/// is shown: it can repeat what was sent.
+/// The code of an error, such as `AccessDenied`, or `invalid_grant` of a server of tokens. Nothing else of a
+/// description is shown: it can repeat what was sent.
 fn code(headers: &HeaderMap, text: &str) -> Option<String> {
     let named = || text.split_once("<Code>")?.1.split_once("</Code>").map(|(code, _)| code);
     let in_json = || {

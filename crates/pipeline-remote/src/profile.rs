@@ -75,7 +75,8 @@ mod tests {
     #[test]
     fn the_lines_of_the_named_profile_count_and_no_others() {
         let mut profile = Profile::default();
-        let text = "# comment\n[default]\naws_access_key_id = other\n[profile team]\nregion= eu-1\ns3 =\n  role_arn = no\n\
+        let text = "# comment\n[default]\naws_access_key_id = other\n[profile team]\nregion= eu-1\n\
+                    s3 =\n  role_arn = no\n\
                     aws_access_key_id=me\n#role_arn = no\nsso_session = x\n[profile teams]\nrole_arn = no\n";
         profile.add(text, &["profile team".to_owned()]);
         let expected =

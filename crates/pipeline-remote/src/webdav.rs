@@ -32,8 +32,8 @@ const PAUSES_OF_LOCKED: [Duration; 4] =
 pub(crate) struct WebDav {
     pub bucket: Bucket,
     pub connector: UreqConnector,
-    /// The folders that are known to be there. Held while others are made: of two requests for the same folder, a server
-    /// refuses one.
+    /// The folders that are known to be there. Held while others are made: of two requests for the same folder, a
+    /// server refuses one.
     pub made: Mutex<BTreeSet<String>>,
 }
 

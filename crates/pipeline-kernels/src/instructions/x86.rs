@@ -28,7 +28,10 @@ const AHEAD: usize = 8;
 /// `STRIDE` is the distance between rows of `a`; zero stands for that of the strip. A distance that the compiler knows
 /// leaves registers free, so that only such a loop prefetches: its panel, and a share of the memory that is read later.
 macro_rules! tile_loop {
-    ($name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $spread:ident, $fma:ident, $add:ident, $max:ident) => {
+    (
+        $name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $spread:ident,
+        $fma:ident, $add:ident, $max:ident
+    ) => {
         /// # Safety
         /// The processor has the instructions; from `first_row` on, `a` and `out` of the strip hold `ROWS` rows, and
         /// its panel has `depth` rows.

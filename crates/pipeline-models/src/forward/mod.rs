@@ -61,7 +61,8 @@ pub(crate) trait ImageForward: Send + Sync {
     fn forward(&self, images: &Images<'_>, n_threads: usize) -> Result<Vec<f32>, DeviceError>;
 }
 
-/// The vectors of batches in the order of the rows, whose positions `batches` has; `counts` are the vectors of each row.
+/// The vectors of batches in the order of the rows, whose positions `batches` has; `counts` are the vectors of each
+/// row.
 ///
 /// # Shapes
 /// each of `vectors`: `[n_vectors of its batch, dim]` · returns `[n_vectors, dim]`

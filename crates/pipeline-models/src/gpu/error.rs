@@ -166,20 +166,23 @@ impl DeviceError {
             | Self::Trial { fault: Fault::MemoryIsFull, gpu } => {
                 let others = match gpu.interface {
                     Interface::Cuda => {
-                        "`nvidia-smi` shows who else has memory of the card, and `--device cuda:1` takes another; fewer rows\n"
+                        "`nvidia-smi` shows who else has memory of the card, and `--device cuda:1` takes another; \
+                        fewer rows\n"
                     }
                     Interface::Wgpu => {
                         "other programs may have memory of the GPU, and `--device wgpu:1` takes another; fewer rows\n"
                     }
                 };
                 format!(
-                    "{others}at once need less (`batch_rows` of encoders, `batch_size` of a training), and `--device cpu` \
+                    "{others}at once need less (`batch_rows` of encoders, `batch_size` of a training), and `--device \
+                    cpu` \
                      needs none"
                 )
             }
             Self::Trial { fault: Fault::Compiler { .. }, .. } | Self::Failed { fault: Fault::Compiler { .. }, .. } => {
                 format!(
-                    "the compiler, its headers and the card must fit each other: `pipeline doctor` shows which are used,\n\
+                    "the compiler, its headers and the card must fit each other: `pipeline doctor` shows which are \
+                    used,\n\
                  and `CUDA_PATH` may name another toolkit; {PROCESSOR}"
                 )
             }

@@ -25,8 +25,8 @@ use crate::train::{PairedFeatures, TrainError, TrainOptions};
 /// The rows of the products that a trial computes: tensor cores take them where there are some.
 const TRIAL: usize = 16;
 
-/// Settles what the framework would otherwise read from `cubecl.toml` or `burn.toml` of a parent folder, before its first
-/// use. One stream of a device serves all stages: each would have memory of its own.
+/// Settles what the framework would otherwise read from `cubecl.toml` or `burn.toml` of a parent folder, before its
+/// first use. One stream of a device serves all stages: each would have memory of its own.
 pub(super) fn set_up(kernels: Option<PathBuf>) {
     static SET: Once = Once::new();
     SET.call_once(|| {

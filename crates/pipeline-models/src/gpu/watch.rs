@@ -280,7 +280,8 @@ mod tests {
             (
                 "ServerUnhealthy { errors: [Launch(CompilationError(Generic { reason: \"[Compilation Error] \\n    \
                  default_program(2): catastrophic error: cannot open source file \\\"mma.h\\\"\\n[Source]  \\n#include",
-                "its compiler refuses a kernel: default_program(2): catastrophic error: cannot open source file \\\"mma.h\\\"",
+                "its compiler refuses a kernel: default_program(2): catastrophic error: cannot open source file \
+                \\\"mma.h\\\"",
             ),
             (
                 "Unable to load the PTX: DriverError(CUDA_ERROR_INVALID_PTX, \"x\")",

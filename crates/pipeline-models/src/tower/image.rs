@@ -74,7 +74,8 @@ impl PatchPositions {
         let width = self.values.len() / (self.n_prefix + self.side * self.side);
         let (prefix, grid) = self.values.split_at(self.n_prefix * width);
         let grid: Vec<f64> = grid.iter().map(|value| f64::from(*value)).collect();
-        // Lines first, then the places within each: `[side, side, width]` to `[rows, side, width]` to `[rows, cols, width]`.
+        // Lines first, then the places within each: `[side, side, width]` to `[rows, side, width]` to
+        // `[rows, cols, width]`.
         let lines = resized(&grid, self.side * width, rows);
         let places: Vec<f64> =
             lines.chunks_exact(self.side * width).flat_map(|line| resized(line, width, cols)).collect();

@@ -1,7 +1,7 @@
 //! Towers of transformer layers: how most families encode texts and images, written once.
 //!
-//! A family reads its own files under its own names into the plain weights of a [`TextTower`] or an [`ImageTower`]; [`cpu`]
-//! computes them on the processor.
+//! A family reads its own files under its own names into the plain weights of a [`TextTower`] or an [`ImageTower`];
+//! [`cpu`] computes them on the processor.
 
 pub(crate) mod cpu;
 #[cfg(test)]

@@ -105,14 +105,14 @@ impl Trained {
 /// A step takes the next `batch_size` pairs (the last batch of an epoch may be smaller), maps both sides through
 /// their heads, scales them to length one if `normalize`, and minimises the symmetric InfoNCE loss
 /// `(CE(T·Iᵀ/τ) + CE(I·Tᵀ/τ)) / 2` with Adam (β 0.9 and 0.999, ε 1e-8, weight decay added to the gradient), as the
-/// baseline notebook does. `anchor` pulls weights w to those of the start w₀ in the same way: it adds `anchor · (w - w₀)`
-/// to the gradient. `learn_temperature` makes τ a weight of its own, `positives` says what becomes of other pairs that
-/// belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start:
-/// None`, the features themselves are compared) nothing is trained, and the losses show how well the features fit;
-/// equal batches are compared once. The thread count changes no bit of the result.
+/// baseline notebook does. `anchor` pulls weights w to those of the start w₀ in the same way: it adds
+/// `anchor · (w - w₀)` to the gradient. `learn_temperature` makes τ a weight of its own, `positives` says what becomes
+/// of other pairs that belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is.
+/// Without heads (`start: None`, the features themselves are compared) nothing is trained, and the losses show how well
+/// the features fit; equal batches are compared once. The thread count changes no bit of the result.
 ///
-/// Tokens are pooled by the vectors of the start's heads, which learn with them at `attention_lr`; neither weight decay nor
-/// `anchor` acts on these vectors.
+/// Tokens are pooled by the vectors of the start's heads, which learn with them at `attention_lr`; neither weight decay
+/// nor `anchor` acts on these vectors.
 ///
 /// Where heads begin with layers of an encoder, tokens go through these instead, and they learn at `text_top` and
 /// `image_top`, but for the biases of keys; neither weight decay nor `anchor` acts on them.
@@ -120,8 +120,8 @@ impl Trained {
 /// With a `validation` the heads are measured after each epoch, and before the first if it says so. Those of the best
 /// epoch are returned, and training ends early once it has lost its patience. `observe` sees every step; if it returns
 /// false, training stops with
-/// [`TrainError::Stopped`]. So it does soon after `must_stop` is true, which is asked between steps that are seen together,
-/// and while features are read.
+/// [`TrainError::Stopped`]. So it does soon after `must_stop` is true, which is asked between steps that are seen
+/// together, and while features are read.
 ///
 /// # Errors
 /// When an option is out of its range, the shapes do not fit, a pair names a missing row, the device cannot be used,

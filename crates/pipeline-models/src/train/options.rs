@@ -174,7 +174,8 @@ pub enum TrainError {
     },
     /// Held-out features are of another width than those of the training.
     #[error(
-        "held-out {side} features have {found} columns, but those of the training have {wanted}: they need the same encoder"
+        "held-out {side} features have {found} columns, but those of the training have {wanted}: they need the same \
+        encoder"
     )]
     HeldOut {
         /// `text` or `image`.

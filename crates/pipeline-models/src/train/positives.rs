@@ -2,7 +2,8 @@
 
 use super::{PairedFeatures, TrainOptions};
 
-/// What those pairs of a batch are to each other whose text and image belong together, though they are no pair of the batch.
+/// What those pairs of a batch are to each other whose text and image belong together, though they are no pair of the
+/// batch.
 ///
 /// A text and an image are *relevant* to each other if any pair of the training joins them, in the batch or not. Of a
 /// batch of pairs (tᵢ, vᵢ) that is `Pᵢ = {j : vⱼ is relevant to tᵢ}`, which always has `i` itself; more of them when

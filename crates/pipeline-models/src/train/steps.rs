@@ -15,8 +15,8 @@ pub(crate) trait Learner {
     /// Says that the features of these pairs are read next.
     fn announce(&self, batch: &[usize]);
 
-    /// Takes steps, at most [`Self::steps_at_once`]: measures the loss of each batch, then changes the weights against it,
-    /// if there are any. Adds what each step has found to `taken`; of fewer steps once `must_stop` is true.
+    /// Takes steps, at most [`Self::steps_at_once`]: measures the loss of each batch, then changes the weights against
+    /// it, if there are any. Adds what each step has found to `taken`; of fewer steps once `must_stop` is true.
     ///
     /// # Errors
     /// When features cannot be read, or the device fails.

@@ -30,7 +30,11 @@ pub enum ModelError {
         unset: Vec<String>,
     },
     /// Several checkpoints match a name equally well.
-    #[error("{family} model `{model}` may be any of {} checkpoints, so name one of them by its path:{}", paths.len(), lines(.paths))]
+    #[error(
+        "{family} model `{model}` may be any of {} checkpoints, so name one of them by its path:{}",
+        paths.len(),
+        lines(.paths)
+    )]
     Ambiguous {
         /// The kind of model, `text` or `image`.
         family: &'static str,

@@ -13,7 +13,8 @@ mod unread;
 
 /// The forms of a text model.
 const TEXT_NEEDED: &[&str] = &[
-    "a folder of Hugging Face with config.json, vocab.txt or tokenizer.json, and model.safetensors or pytorch_model.bin",
+    "a folder of Hugging Face with config.json, vocab.txt or tokenizer.json, and model.safetensors or \
+    pytorch_model.bin",
     "one of OpenCLIP with open_clip_config.json",
     "a checkpoint of cn_clip with vocab.txt beside it",
 ];

@@ -11,7 +11,8 @@ pub(super) struct Family {
     owners: &'static [&'static str],
     /// Bare names and the tag of their default weights.
     default_tags: &'static [(&'static str, &'static str)],
-    /// Whether a checkpoint that timm or torchvision names after a recipe or a hash is a model, beside one of a plain name.
+    /// Whether a checkpoint that timm or torchvision names after a recipe or a hash is a model, beside one of a plain
+    /// name.
     has_recipes: bool,
 }
 

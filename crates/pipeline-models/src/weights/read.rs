@@ -43,8 +43,8 @@ pub(crate) fn take<Weights>(
     take_from(open(files, family)?, read)
 }
 
-/// Compares the tensors of a checkpoint with those that `read` takes, by headers alone. The weights that come out have no
-/// numbers: only their sizes mean anything.
+/// Compares the tensors of a checkpoint with those that `read` takes, by headers alone. The weights that come out have
+/// no numbers: only their sizes mean anything.
 ///
 /// # Errors
 /// Those of [`take`] that do not lie in the numbers.

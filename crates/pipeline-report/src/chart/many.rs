@@ -24,7 +24,8 @@ pub(crate) fn many(title: &str, x: Axis, y: Axis, strands: &[Strand]) -> Markup 
     let content = html! {
         @for strand in strands {
             @let way = path(&frame, strand.points.iter().copied());
-            g class={ "line " (strand.class) } data-group=(strand.group) data-tip=(strand.tip) role="img" aria-label=(strand.tip) tabindex="-1" {
+            g class={ "line " (strand.class) } data-group=(strand.group) data-tip=(strand.tip) role="img"
+                aria-label=(strand.tip) tabindex="-1" {
                 path.reach d=(way) {}
                 path.stroke d=(way) {}
             }

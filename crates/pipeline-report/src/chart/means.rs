@@ -54,7 +54,8 @@ pub(crate) fn means(title: &str, x_label: &str, y_label: &str, means: &[Mean], i
                 circle.part cx=(number(cx)) cy=(number(frame.y(*value))) r="2.6" data-tip=(tip) {}
             }
             @if let Some(Interval { low, high }) = mean.interval {
-                line.whisker.c1 x1=(number(at(idx))) x2=(number(at(idx))) y1=(number(frame.y(low))) y2=(number(frame.y(high))) {}
+                @let x = number(at(idx));
+                line.whisker.c1 x1=(x) x2=(x) y1=(number(frame.y(low))) y2=(number(frame.y(high))) {}
             }
             circle.dot.c1 cx=(number(at(idx))) cy=(number(frame.y(mean.value))) r="4.2" data-tip=(mean.tip) {}
         }

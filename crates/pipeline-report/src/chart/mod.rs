@@ -53,7 +53,9 @@ impl Frame {
     /// The same, whose content has parts that can be reached.
     fn draw_marked(&self, title: &str, content: &Markup) -> Markup {
         html! {
-            svg.chart.marked viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-label=(title) { (self.around(content)) }
+            svg.chart.marked viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-label=(title) {
+                (self.around(content))
+            }
         }
     }
 
@@ -69,7 +71,8 @@ impl Frame {
                     text.tick x=(number(self.x(*value))) y=(bottom + 17.0) text-anchor="middle" { (text) }
                 }
                 text.axis x=(f64::midpoint(LEFT, right)) y=(HEIGHT - 6.0) text-anchor="middle" { (self.x.label) }
-                text.axis transform={ "translate(12 " (f64::midpoint(TOP, bottom)) ") rotate(-90)" } text-anchor="middle" {
+                @let middle = f64::midpoint(TOP, bottom);
+                text.axis transform={ "translate(12 " (middle) ") rotate(-90)" } text-anchor="middle" {
                     (self.y.label)
                 }
                 (content)

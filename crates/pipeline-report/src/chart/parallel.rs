@@ -81,7 +81,8 @@ pub(crate) fn parallel(title: &str, tracks: &[Track], lines: &[Line]) -> Markup 
             }
             @for line in lines {
                 @let way = way(&line.places, &x, &y);
-                g class={ "line " (line.class) } data-group=(line.group) data-tip=(line.tip) role="img" aria-label=(line.tip) tabindex="-1" {
+                g class={ "line " (line.class) } data-group=(line.group) data-tip=(line.tip) role="img"
+                    aria-label=(line.tip) tabindex="-1" {
                     path.reach d=(way) {}
                     path.stroke d=(way) {}
                 }
@@ -91,7 +92,8 @@ pub(crate) fn parallel(title: &str, tracks: &[Track], lines: &[Line]) -> Markup 
                 @let (offset, anchor) = if is_last { (9.0, "start") } else { (-9.0, "end") };
                 text.axis x=(number(x(idx))) y="16" text-anchor="middle" { (shortened(&track.name, MAX_TITLE_CHARS)) }
                 @for (place, label) in &track.labels {
-                    line.notch x1=(number(x(idx) - 4.0)) x2=(number(x(idx) + 4.0)) y1=(number(y(*place))) y2=(number(y(*place))) {}
+                    @let height = number(y(*place));
+                    line.notch x1=(number(x(idx) - 4.0)) x2=(number(x(idx) + 4.0)) y1=(height) y2=(height) {}
                     text.tick x=(number(x(idx) + offset)) y=(number(y(*place) + 4.0)) text-anchor=(anchor) {
                         (shortened(label, MAX_CHARS))
                     }

@@ -59,7 +59,8 @@ pub(super) fn draw(evaluation: &Evaluation, other: &OtherEvaluation, thumbnails:
                 }
                 p.sub.shown role="status" {}
                 @for (name, listed) in sides { @for (place, idx) in listed.iter().enumerate() {
-                    (card(evaluation, (&other.queries[*idx], &evaluation.queries[*idx]), &format!("{name}:{place}"), thumbnails))
+                    @let sides = (&other.queries[*idx], &evaluation.queries[*idx]);
+                    (card(evaluation, sides, &format!("{name}:{place}"), thumbnails))
                 } }
                 p.sub.nothing hidden { "No listed query matches." }
             }
@@ -107,14 +108,16 @@ fn card(
                                 @let is_hit = ours.relevant.contains(image);
                                 @let remark = if is_hit { "\nrelevant" } else { "" };
                                 li.hit[is_hit] {
-                                    (thumbnails.draw(evaluation, image, &format!("{title}, rank {}: image {image}{remark}", idx + 1)))
+                                    @let tip = format!("{title}, rank {}: image {image}{remark}", idx + 1);
+                                    (thumbnails.draw(evaluation, image, &tip))
                                     small { b { (idx + 1) @if is_hit { " ✓" } } }
                                 }
                             }
                             @if let Some(rank) = row.rank.filter(|rank| *rank as usize > N_TOP) {
                                 @match later(row) {
                                     Some(image) => li.hit {
-                                        (thumbnails.draw(evaluation, image, &format!("{title}, rank {rank}: image {image}\nrelevant")))
+                                        @let tip = format!("{title}, rank {rank}: image {image}\nrelevant");
+                                        (thumbnails.draw(evaluation, image, &tip))
                                         small { b { (rank) " ✓" } }
                                     },
                                     None => li.later { "… " (count(rank.into())) },

@@ -15,8 +15,8 @@ use crate::facts::{Comparison, Difference, Evaluation, Report, StageDifference};
 pub(super) fn draw(report: &Report, comparison: &Comparison, shares: &[Vec<Share>]) -> Markup {
     html! {
         p.sub {
-            "This run beside " code { (comparison.run.id) } " of " b { (comparison.run.spec) } ", " (comparison.run.started)
-            " UTC" @if let Some(name) = &comparison.run.name { ", " b { (name) } } "."
+            "This run beside " code { (comparison.run.id) } " of " b { (comparison.run.spec) } ", "
+            (comparison.run.started) " UTC" @if let Some(name) = &comparison.run.name { ", " b { (name) } } "."
         }
         @for (evaluation, shares) in report.evaluations.iter().zip(shares) {
             @if let Some(Ok(_)) = other(report, evaluation) { (metrics(report, evaluation, shares)) }
@@ -37,7 +37,9 @@ fn metrics(report: &Report, evaluation: &Evaluation, shares: &[Share]) -> Markup
         div.scroll { table.compared {
             thead { tr {
                 th { "metric" } th.n { "other run" } th.n { "this run" } th.n { "difference" }
-                th.meter-cell { "95%, paired" span.ends { span { (points(-reach)) } " " span { "0" } " " span { (points(reach)) } } }
+                th.meter-cell {
+                    "95%, paired" span.ends { span { (points(-reach)) } " " span { "0" } " " span { (points(reach)) } }
+                }
                 th { "interval" } th { "won, lost" } th { "verdict" }
             } }
             tbody { @for (share, difference) in &compared {
@@ -50,7 +52,8 @@ fn metrics(report: &Report, evaluation: &Evaluation, shares: &[Share]) -> Markup
                     td.nowrap { (points(difference.interval.low)) " … " (points(difference.interval.high)) }
                     td.nowrap { @if let Some(signs) = share.signs {
                         span data-tip=(format!("exact sign test: p = {:.4}", signs.p)) {
-                            span.up { "+" (count(signs.n_up as u64)) } " " span.down { "−" (count(signs.n_down as u64)) }
+                            span.up { "+" (count(signs.n_up as u64)) } " "
+                            span.down { "−" (count(signs.n_down as u64)) }
                         }
                     } }
                     td.nowrap { (verdict(difference.interval)) }
@@ -89,7 +92,10 @@ fn stages(differences: &[StageDifference]) -> Markup {
     html! {
         @if own.is_empty() { p.sub { "No param, source or version." } } @else { (table(&own)) }
         @if !followed.is_empty() {
-            details { summary { "Inputs that differ in consequence " small.soft { (followed.len()) } } (table(&followed)) }
+            details {
+                summary { "Inputs that differ in consequence " small.soft { (followed.len()) } }
+                (table(&followed))
+            }
         }
         p.sub { (n_same) " of " (differences.len()) " stages gave the same artifact." }
     }

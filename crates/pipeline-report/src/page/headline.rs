@@ -42,7 +42,9 @@ fn tile(share: &Share, is_first: bool) -> Markup {
                 @if share.interval.is_some() { span.nowrap { "95%: " (bounds(share.interval)) } }
                 @if let Some(chance) = share.chance {
                     " "
-                    span.nowrap data-tip="the expected value of rankings drawn at random" { "chance " (percent(chance)) }
+                    span.nowrap data-tip="the expected value of rankings drawn at random" {
+                        "chance " (percent(chance))
+                    }
                 }
             }
             (deltas(share))
@@ -57,7 +59,9 @@ fn over(evaluation: &Evaluation) -> Markup {
         "Any-hit recall: a query counts when one of its relevant images is among the first k."
         @if let Some(n_queries) = metric(Quantity::NQueries) { " " (n_queries) " queries" }
         @if let Some(pool_size) = metric(Quantity::PoolSize) { " over a pool of " (pool_size) " images" }
-        @if let Some(n_answerable) = metric(Quantity::NAnswerable) { "; " (n_answerable) " have a relevant image in the pool" }
+        @if let Some(n_answerable) = metric(Quantity::NAnswerable) {
+            "; " (n_answerable) " have a relevant image in the pool"
+        }
         "."
     }
 }

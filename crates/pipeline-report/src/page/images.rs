@@ -46,9 +46,12 @@ fn most_returned(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Markup
         ol.row.hubs { @for hub in &hubs.most {
             li {
                 @let Hub { image, n_returned, n_relevant } = hub;
-                @let tip = format!("image {image}\nreturned for {n_returned} queries, relevant to {n_relevant} of them");
+                @let words = format!("returned for {n_returned} queries, relevant to {n_relevant} of them");
+                @let tip = format!("image {image}\n{words}");
                 (thumbnails.draw(evaluation, image, &tip))
-                small { b { (count(*n_returned as u64)) "×" } " " (percent(*n_returned as f64 / n_queries.max(1) as f64)) }
+                small {
+                    b { (count(*n_returned as u64)) "×" } " " (percent(*n_returned as f64 / n_queries.max(1) as f64))
+                }
             }
         } }
     }

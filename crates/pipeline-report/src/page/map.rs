@@ -11,8 +11,8 @@ pub(super) fn draw(map: &Map) -> Markup {
     html! {
         p.sub {
             "The first two principal components of " (count(map.queries.len() as u64)) " queries and "
-            (count(map.images.len() as u64)) " images in the shared space, taken together. Two clouds apart from each other "
-            "mean that the modalities differ, whatever they show."
+            (count(map.images.len() as u64)) " images in the shared space, taken together. Two clouds apart from each "
+            "other mean that the modalities differ, whatever they show."
         }
         figure.wide {
             p.legend { span { i.c1 {} "queries" } span { i.c2 {} "images" } }

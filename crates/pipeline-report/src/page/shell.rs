@@ -123,7 +123,9 @@ impl Content<'_> {
                     @if !run.started.is_empty() { span { (run.started) " UTC" } }
                     @if let Some(seconds) = run.seconds { span { "took " (duration(seconds)) } }
                     @if !run.device.is_empty() { span { (run.device) } }
-                    @if let Some(n_threads) = run.n_threads { span { (n_threads) @if n_threads == 1 { " thread" } @else { " threads" } } }
+                    @if let Some(n_threads) = run.n_threads {
+                        span { (n_threads) @if n_threads == 1 { " thread" } @else { " threads" } }
+                    }
                 }
                 (self.origin())
             }

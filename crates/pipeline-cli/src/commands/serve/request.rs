@@ -177,7 +177,8 @@ mod tests {
             (Method::Get, "/search", "q=%E7%BA%A2&k=3")
         );
         assert_eq!((request.last_event_id.as_deref(), n_body_bytes, waits), (Some("7"), 0, false));
-        let head = b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Type: image/png\r\nExpect: 100-continue\r\n\r\n";
+        let head = b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Type: image/png\r\n\
+            Expect: 100-continue\r\n\r\n";
         let Head { request, n_body_bytes, waits } = parse(head, &["/search"]).unwrap();
         assert_eq!((request.content_type.as_str(), n_body_bytes, waits), ("image/png", 5, true));
     }

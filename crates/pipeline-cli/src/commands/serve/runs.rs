@@ -120,7 +120,11 @@ fn bar(progress: &Progress, sweep: Option<&SweepRecord>) -> Markup {
 fn now(progress: &Progress) -> Markup {
     html! {
         @for stage in progress.running().take(4) {
-            p.soft { (stage.id) @if let Some(began_ms) = stage.began_ms { " for " (clock(began_ms)) } @if let Some(words) = rows(stage) { ", " (words) } }
+            p.soft {
+                (stage.id)
+                @if let Some(began_ms) = stage.began_ms { " for " (clock(began_ms)) }
+                @if let Some(words) = rows(stage) { ", " (words) }
+            }
         }
     }
 }
@@ -208,7 +212,10 @@ fn points(progress: &Progress, sweep: &SweepRecord) -> Markup {
                             @for value in sweep.shown_values(point.point) { td { (value) } }
                             td { (point_state(point)) @if best == Some(idx) { " " span.up { "best so far" } } }
                             @for column in &columns {
-                                td.n { (point.metrics.and_then(|metrics| column.value_in(metrics)).map(shown).unwrap_or_default()) }
+                                td.n {
+                                    @let value = point.metrics.and_then(|metrics| column.value_in(metrics));
+                                    (value.map(shown).unwrap_or_default())
+                                }
                             }
                         }
                     }
@@ -234,14 +241,18 @@ fn stages(progress: &Progress, is_sweep: bool) -> Markup {
                             td.nowrap { (live_state(stage.state)) }
                             td.n {
                                 @if let Some(seconds) = stage.seconds { (duration(seconds)) }
-                                @else if let (LiveState::Running, Some(began_ms)) = (stage.state, stage.began_ms) { (clock(began_ms)) }
+                                @else if let (LiveState::Running, Some(began_ms)) = (stage.state, stage.began_ms) {
+                                    (clock(began_ms))
+                                }
                             }
                             td.remarks {
                                 (stage.headline.as_deref().unwrap_or_default())
                                 @if let (LiveState::Running, Some(words)) = (stage.state, rows(stage)) {
                                     (words)
                                     @if let Some((n_done, Some(total))) = stage.rows {
-                                        " " progress max=(total.max(1)) value=(n_done) aria-label={ "rows of " (stage.id) } {}
+                                        " "
+                                        @let label = format!("rows of {}", stage.id);
+                                        progress max=(total.max(1)) value=(n_done) aria-label=(label) {}
                                     }
                                 }
                             }
@@ -257,7 +268,9 @@ fn point_state(point: &PointProgress<'_>) -> Markup {
     let (n_settled, n_own) = point.own_stages;
     html! {
         span class={ "state " (word(point)) } { (word(point)) }
-        @if !point.state.is_settled() && n_settled > 0 { span.soft { ", " (n_settled) " of " (counted(n_own as u64, "stage")) } }
+        @if !point.state.is_settled() && n_settled > 0 {
+            span.soft { ", " (n_settled) " of " (counted(n_own as u64, "stage")) }
+        }
     }
 }
 

@@ -138,7 +138,11 @@ impl Site {
         html! {
             section #runs {
                 h2 { "Runs" span #live role="status" {} }
-                noscript { p.note { "This page shows the runs as they were when it was loaded: without scripts it does not change." } }
+                noscript {
+                    p.note {
+                        "This page shows the runs as they were when it was loaded: without scripts it does not change."
+                    }
+                }
                 p #no-runs.sub hidden[!rows.is_empty()] { "Nothing has run in this store yet." }
                 ul.runs data-events="/events" data-since=(since) {
                     @for row in rows { (maud::PreEscaped(row)) }
@@ -310,11 +314,13 @@ fn search_box(pool: &ServedPool, text: &str, is_start: bool) -> Markup {
     html! {
         div.search {
             form action="/search" role="search" {
-                input type="search" name="q" value=(text) aria-label="text to search for" placeholder="Search by text" autofocus[is_start];
+                input type="search" name="q" value=(text) aria-label="text to search for" placeholder="Search by text"
+                    autofocus[is_start];
                 button { "Search" }
             }
             @match pool.takes_images() {
-                Ok(()) => form.upload action="/search" method="post" enctype="multipart/form-data" data-most=(MAX_BODY_BYTES) {
+                Ok(()) => form.upload action="/search" method="post" enctype="multipart/form-data"
+                    data-most=(MAX_BODY_BYTES) {
                     label {
                         span { "… or by an image: choose, paste or drop one" }
                         input type="file" name=(FIELD) accept="image/*" required;

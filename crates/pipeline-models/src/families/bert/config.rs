@@ -82,7 +82,8 @@ impl BertConfig {
         }
     }
 
-    /// Reads a part of a configuration, such as that of one tower, and refuses what the forward pass would compute wrongly.
+    /// Reads a part of a configuration, such as that of one tower, and refuses what the forward pass would compute
+    /// wrongly.
     ///
     /// # Errors
     /// When the part describes another variant.

@@ -1,7 +1,7 @@
 //! CLIP and Chinese-CLIP: two towers whose projections share a space.
 //!
-//! Three libraries save them under three sets of names: transformers ([`hub`]), OpenAI's code and open_clip, and cn_clip
-//! ([`openai`]).
+//! Three libraries save them under three sets of names: transformers ([`hub`]), OpenAI's code and open_clip, and
+//! cn_clip ([`openai`]).
 
 pub(super) mod chinese;
 pub(super) mod hub;

@@ -4,7 +4,8 @@ use pipeline_kernels::{Matrix, TokenMatrix, TokenNumbers};
 
 use super::*;
 
-/// The vectors of all tokens of the text `text_idx`, among all texts and alone; the first is `[CLS]`'s feature by `cls`.
+/// The vectors of all tokens of the text `text_idx`, among all texts and alone; the first is `[CLS]`'s feature by
+/// `cls`.
 fn check_text_tokens(model: &str, text_idx: usize, reader: &TextReader, cls: Option<&TextReader>) {
     let (key, weights) = (format!("text_tokens_{text_idx}"), [path(model).join("model.safetensors")]);
     let expected = &fixtures::tensors(&format!("ladder/{model}.safetensors"))[&format!("{key}_f64")];

@@ -93,11 +93,13 @@ fn a_model_of_no_family_is_named_with_the_families_and_the_way_out() {
         (r#"{"text_config": {}}"#, "it has a `text_config`, so it is a model of several encoders"),
         (
             r#"{"model_type": "jina_clip", "auto_map": {"AutoModel": "own.Model"}}"#,
-            r#"`model_type` is `jina_clip`, and `auto_map` names code of its own, "own.Model", and no code of a model is run"#,
+            "`model_type` is `jina_clip`, and `auto_map` names code of its own, \"own.Model\", and no code of a \
+            model is run",
         ),
         (
             r#"{"model_type": "bert", "auto_map": {"AutoModel": "own.Bert"}}"#,
-            r#"`model_type` is `bert`, and `auto_map` names code of its own, "own.Bert", and no code of a model is run"#,
+            "`model_type` is `bert`, and `auto_map` names code of its own, \"own.Bert\", and no code of a model is \
+            run",
         ),
         (
             r#"{"model_type": "qwen3_vl"}"#,

@@ -1,4 +1,5 @@
-//! The forward pass of a ResNet on the processor: channels last, every convolution by products with weights laid out once.
+//! The forward pass of a ResNet on the processor: channels last, every convolution by products with weights laid out
+//! once.
 //!
 //! General convolutions lay weights and maps out anew at every call, which costs more than the arithmetic. One thread
 //! computes a batch, and an image's features depend on no other image.
@@ -95,8 +96,8 @@ impl CpuResNet {
         features
     }
 
-    /// The maps after the stem and `n_stages` stages. As many images as pass a stage together are taken through all that is
-    /// before it first, so that maps are read soon after they were written.
+    /// The maps after the stem and `n_stages` stages. As many images as pass a stage together are taken through all
+    /// that is before it first, so that maps are read soon after they were written.
     ///
     /// # Shapes
     /// `pixels`: `[n_images, height, width, 3]` · `out`: `[n_images, height, width, n_channels]` after these stages

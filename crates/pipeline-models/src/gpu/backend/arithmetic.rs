@@ -36,8 +36,8 @@ pub(crate) trait Arithmetic: Backend {
     /// Convolutions over maps with their channels last, and what follows them.
     ///
     /// # Shapes
-    /// `maps`: `[n, height, width, n_in]` · `weight`: `[n_out, kernel, kernel, n_in]` · `after`: `[n_out]`, and the shape
-    /// that is returned, `[n, height, width, n_out]`
+    /// `maps`: `[n, height, width, n_in]` · `weight`: `[n_out, kernel, kernel, n_in]` · `after`: `[n_out]`, and the
+    /// shape that is returned, `[n, height, width, n_out]`
     fn convolution(
         maps: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -73,8 +73,8 @@ pub(crate) trait Arithmetic: Backend {
     ) -> [FloatTensor<Self>; N] {
         plain::heads::<Self, N>(sums, bias, [n_tokens, n_heads])
     }
-    /// The softmax of scaled scores over the last axis, of which each row of `lengths` has so many; causal ones leave out
-    /// the tokens after the asking one.
+    /// The softmax of scaled scores over the last axis, of which each row of `lengths` has so many; causal ones leave
+    /// out the tokens after the asking one.
     ///
     /// # Shapes
     /// `scores`, returned: `[n_rows, n_heads, n_asking, n_tokens]` · `lengths`: `[n_rows]`
@@ -113,8 +113,8 @@ pub(crate) trait Arithmetic: Backend {
     /// Sums with a bias over the last axis and others, where they are kept, and their layer norm.
     ///
     /// # Shapes
-    /// of the sums: `[n_rows, width]`, `[width]`, `[n_rows, width]` · of the norm's scale and shift: `[width]` · returns
-    /// `[n_rows, width]` each
+    /// of the sums: `[n_rows, width]`, `[width]`, `[n_rows, width]` · of the norm's scale and shift: `[width]` ·
+    /// returns `[n_rows, width]` each
     fn biased_norm(
         sums: [FloatTensor<Self>; 3],
         norm: [FloatTensor<Self>; 2],

@@ -1,7 +1,7 @@
 //! Models and training in burn, generic over its backend: that of a GPU, and burn's own for processors in tests.
 //!
-//! Families of transformer layers share [`tower`]; any other is a file here: its layers, their forward pass, and [`Place`] for
-//! its parts.
+//! Families of transformer layers share [`tower`]; any other is a file here: its layers, their forward pass, and
+//! [`Place`] for its parts.
 
 pub(super) mod arithmetic;
 mod clip_resnet;

@@ -65,8 +65,8 @@ impl<B: Arithmetic> ResNet<B> {
     /// The features of normalised images of one size.
     ///
     /// # Shapes
-    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, n_features]`, or `[n_images · n_cells, n_features]`
-    /// of [`MapPooling::Cells`]
+    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, n_features]`, or
+    /// `[n_images · n_cells, n_features]` of [`MapPooling::Cells`]
     fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
         match self.pooling {
             MapPooling::Mean => pool(self.maps(pixels)),

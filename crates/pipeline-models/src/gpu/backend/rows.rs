@@ -1,7 +1,8 @@
 //! Rows on a device, batch after batch: texts of like lengths together, padded to the longest; images as levels.
 //!
 //! Several threads may come with rows at once. Each puts whole batches on the device and waits for its own, so that the
-//! device has work while a thread makes the next batch. Batches are not mixed: their values would be in memory together.
+//! device has work while a thread makes the next batch. Batches are not mixed: their values would be in memory
+//! together.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
@@ -18,8 +19,8 @@ const TOKENS_PER_ROW: usize = 256;
 const PADDED_TO: usize = 8;
 /// The most images that are computed together; the caller may give fewer.
 const BATCH_IMAGES: usize = 256;
-/// The most pixels of a batch of several images: larger images come fewer at once, and need no more memory. Kernels count the
-/// numbers of a map in 32 bits.
+/// The most pixels of a batch of several images: larger images come fewer at once, and need no more memory. Kernels
+/// count the numbers of a map in 32 bits.
 const BATCH_PIXELS: usize = BATCH_IMAGES * 224 * 224;
 
 /// Texts that are computed together.
@@ -140,7 +141,8 @@ fn padded(length: usize) -> usize {
     length.next_multiple_of(PADDED_TO)
 }
 
-/// Indices of texts, long ones first, whose padded tokens are at most `max_tokens` per batch where one text is not more.
+/// Indices of texts, long ones first, whose padded tokens are at most `max_tokens` per batch where one text is not
+/// more.
 fn of_like_lengths(lengths: &[usize], max_tokens: usize) -> Vec<Vec<usize>> {
     let mut by_length: Vec<usize> = (0..lengths.len()).collect();
     by_length.sort_by_key(|text_idx| std::cmp::Reverse(lengths[*text_idx]));

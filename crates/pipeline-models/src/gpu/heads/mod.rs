@@ -22,8 +22,8 @@ use crate::train::{PairedFeatures, Positives, TrainError, TrainOptions};
 use places::{BatchPlaces, LearntPlaces};
 use source::Source;
 
-/// The pairs of the steps that are taken at once: many enough that the device seldom waits for the host, few enough that
-/// a training which is to stop does so soon.
+/// The pairs of the steps that are taken at once: many enough that the device seldom waits for the host, few enough
+/// that a training which is to stop does so soon.
 const PAIRS_AT_ONCE: usize = 4096;
 
 /// Their multiplications: what is on its way to the device cannot be stopped, and a slow one computes so many in a

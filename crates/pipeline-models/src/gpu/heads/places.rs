@@ -1,4 +1,5 @@
-//! Where the numbers of a training lie: what is learnt in arrays of one order, what a batch needs in arrays of both sides.
+//! Where the numbers of a training lie: what is learnt in arrays of one order, what a batch needs in arrays of both
+//! sides.
 
 use crate::gpu::kernels::heads::{HiddenLayer, View};
 use crate::heads::{Head, Heads, Linear};

@@ -1,5 +1,5 @@
-//! Training by these kernels beside the processor's own. They need a device: `make gpu-vulkan` runs them on any driver of
-//! Vulkan.
+//! Training by these kernels beside the processor's own. They need a device: `make gpu-vulkan` runs them on any driver
+//! of Vulkan.
 
 use super::*;
 use crate::gpu::kernels::heads::{Factors, View, product};

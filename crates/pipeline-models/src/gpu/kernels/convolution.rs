@@ -1,7 +1,7 @@
 //! Convolutions in single precision over maps with their channels last, each number with its bias and function.
 //!
-//! They are products of patches that are never written. The terms of a number are summed by slabs, and then the slabs: one
-//! long sum of thousands of terms would be rounded more.
+//! They are products of patches that are never written. The terms of a number are summed by slabs, and then the slabs:
+//! one long sum of thousands of terms would be rounded more.
 
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::kernel::into_contiguous;
@@ -234,8 +234,8 @@ fn fetch_slabs<N: Size>(
 /// A function of convolutions.
 ///
 /// # Shapes
-/// `maps`: `[n, height, width, n_in]` · `weight`: `[n_out, kernel, kernel, n_in]` · of `after`: `[n_out]` and the shape that
-/// is returned, `[n, height, width, n_out]`
+/// `maps`: `[n, height, width, n_in]` · `weight`: `[n_out, kernel, kernel, n_in]` · of `after`: `[n_out]` and the shape
+/// that is returned, `[n, height, width, n_out]`
 pub(super) fn convolution<R: CubeRuntime>(
     maps: CubeTensor<R>,
     weight: CubeTensor<R>,
@@ -317,7 +317,8 @@ fn depthwise_kernel(
 /// Convolutions of every channel by itself, with a bias; the maps keep their size.
 ///
 /// # Shapes
-/// `maps`, returned: `[n, height, width, n_channels]` · `weight`: `[kernel, kernel, n_channels]` · `bias`: `[n_channels]`
+/// `maps`, returned: `[n, height, width, n_channels]` · `weight`: `[kernel, kernel, n_channels]` · `bias`:
+/// `[n_channels]`
 pub(super) fn depthwise<R: CubeRuntime>(
     maps: CubeTensor<R>,
     weight: CubeTensor<R>,

@@ -1,6 +1,8 @@
-//! Kernels of our own: several of the framework's in one, over contiguous arrays, each number by the same steps in any batch.
+//! Kernels of our own: several of the framework's in one, over contiguous arrays, each number by the same steps in any
+//! batch.
 //!
-//! Where numbers of a row are summed, the 32 threads of a plane share the row, and lane after lane takes every 32nd number.
+//! Where numbers of a row are summed, the 32 threads of a plane share the row, and lane after lane takes every 32nd
+//! number.
 
 use burn::tensor::{DType, Shape};
 

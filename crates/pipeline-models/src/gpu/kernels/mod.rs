@@ -1,4 +1,5 @@
-//! Kernels of products and convolutions on GPUs: precision and shapes alone choose them, so that equal work has equal bits.
+//! Kernels of products and convolutions on GPUs: precision and shapes alone choose them, so that equal work has equal
+//! bits.
 //!
 //! No tuning: a kernel chosen by its speed would differ from run to run, and with it the bits.
 

@@ -127,8 +127,8 @@ fn describe(driver: &Library, number: u16) -> Result<Described, DeviceError> {
         // SAFETY: the signature is that of every version of the driver, and the pointer is valid during the call.
         check("cuDeviceGetAttribute", unsafe { attribute(part, which, device) })?;
     }
-    // SAFETY: the signature is that of every version of the driver since CUDA 4, the pointers are valid during the call,
-    // and a context is current.
+    // SAFETY: the signature is that of every version of the driver since CUDA 4, the pointers are valid during the
+    // call, and a context is current.
     let ask = || check("cuMemGetInfo", unsafe { memory_of(&raw mut free, &raw mut total) });
     in_context(driver, device, ask)?;
     Ok((name, parts.map(c_int::unsigned_abs), [free, total]))

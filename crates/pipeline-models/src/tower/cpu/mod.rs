@@ -1,8 +1,8 @@
 //! Towers on the processor, over rows of any lengths: no padding and no mask. A *row* is a text or an image.
 //!
-//! The tokens of all rows are the lines of one matrix, so that every affine map is one product with weights that were laid
-//! out once; rows meet their own tokens only in the attention. What follows a product is done while its lines are in the
-//! cache. One thread computes a batch, and a row's features depend on no other row.
+//! The tokens of all rows are the lines of one matrix, so that every affine map is one product with weights that were
+//! laid out once; rows meet their own tokens only in the attention. What follows a product is done while its lines are
+//! in the cache. One thread computes a batch, and a row's features depend on no other row.
 
 mod attention;
 mod attention_pool;

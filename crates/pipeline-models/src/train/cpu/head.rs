@@ -85,8 +85,8 @@ impl CpuHead {
         output.forward(&hidden.columns, outputs, n_pairs);
     }
 
-    /// Updates weights and biases by the gradient of the outputs. Where `by_inputs` is given, it receives the gradient of
-    /// the inputs.
+    /// Updates weights and biases by the gradient of the outputs. Where `by_inputs` is given, it receives the gradient
+    /// of the inputs.
     ///
     /// # Shapes
     /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`, `by_inputs`: `[n_inputs, n_pairs]`

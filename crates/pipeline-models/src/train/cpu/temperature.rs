@@ -20,7 +20,8 @@ impl LearntTemperature {
     /// Updates it by the loss whose gradient with respect to one side's embeddings is `gradient`.
     ///
     /// Logits are `exp(s) · similarity`, so that the slope of `s` is `Σ logit · (gradient of logit)`. Summed by
-    /// embeddings first, it is `Σ embedding · (gradient of embedding)`. No weight decay or anchor acts on it, as in CLIP.
+    /// embeddings first, it is `Σ embedding · (gradient of embedding)`. No weight decay or anchor acts on it, as in
+    /// CLIP.
     ///
     /// # Shapes
     /// `embedded`, `gradient`: `[dim, n_pairs]`

@@ -129,7 +129,8 @@ fn an_average_beside_the_model_is_left_aside_and_reported() {
         [("state_dict", "state_dict_ema"), ("model", "model_ema"), ("model", "ema"), ("net", "net_m")]
     {
         let note = format!(
-            "weights from `{plain}` (the averaged weights in `{averaged}` are left aside, and those in `{plain}` are taken)"
+            "weights from `{plain}` (the averaged weights in `{averaged}` are left aside, and those in `{plain}` are \
+            taken)"
         );
         assert_eq!(found(Item::Dict(vec![(averaged, average()), (plain, model())])), Ok((1.0, note)));
     }

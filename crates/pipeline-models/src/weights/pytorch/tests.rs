@@ -126,7 +126,11 @@ fn what_is_no_tensor_is_passed_over_wherever_it_stands() {
     let passengers: &[(&str, &[u8])] = &[
         ("epoch", b"K\x0c"),
         ("loss", b"G\x3f\xf0\x00\x00\x00\x00\x00\x00"),
-        ("scalar", b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\x02\x00\x00\x00f8\x89\x88\x87R(K\x03tbC\x08abcdefgh\x86R"),
+        (
+            "scalar",
+            b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\x02\x00\x00\x00f8\x89\x88\x87R(K\x03\
+            tbC\x08abcdefgh\x86R",
+        ),
         ("set", b"cbuiltins\nset\n](K\x01K\x02e\x85R"),
         ("set4", b"\x8f(K\x01K\x02\x90"),
         ("device", b"ctorch\ndevice\nX\x03\x00\x00\x00cpu\x85R"),

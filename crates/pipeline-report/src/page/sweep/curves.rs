@@ -18,7 +18,8 @@ pub(super) fn draw(report: &SweepReport) -> Markup {
     let best = best(report);
     html! {
         p.sub {
-            "Each curve is a training. Point at one, or reach it with Tab and the arrow keys: its group is marked here and in the table."
+            "Each curve is a training. Point at one, or reach it with Tab and the arrow keys: its group is marked here \
+            and in the table."
         }
         p.legend {
             @for (group, class) in best.iter().zip(BEST) {

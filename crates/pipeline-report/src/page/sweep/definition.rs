@@ -14,7 +14,9 @@ pub(super) fn draw(report: &SweepReport) -> Markup {
                     td.nowrap { code { (axis.key) } }
                     td.n { (axis.values.len()) }
                     td.values {
-                        @for (idx, value) in axis.values.iter().enumerate() { @if idx > 0 { ", " } code { (value.text) } }
+                        @for (idx, value) in axis.values.iter().enumerate() {
+                            @if idx > 0 { ", " } code { (value.text) }
+                        }
                         @if axis.is_seed { " " span.soft { "a seed: points that differ in it only are one group" } }
                     }
                 }

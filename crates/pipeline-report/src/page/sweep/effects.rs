@@ -11,8 +11,10 @@ pub(super) fn draw(report: &SweepReport) -> Markup {
     let is_uneven = report.effects.iter().any(is_uneven);
     html! {
         p.sub {
-            "Each dot is the mean over all points with that value, its line the 95% interval over queries, and the small dots are the points. "
-            "All points have seen the same queries, so intervals that overlap say little: the differences below are paired."
+            "Each dot is the mean over all points with that value, its line the 95% interval over queries, and the \
+            small dots are the points. "
+            "All points have seen the same queries, so intervals that overlap say little: the differences below are \
+            paired."
         }
         @if is_uneven {
             p.note { "Points are missing, so that some means are over fewer settings than others: compare with care." }

@@ -16,7 +16,9 @@ pub(super) fn draw(report: &SweepReport) -> Markup {
             thead { tr {
                 (heading("#", "", "ascending"))
                 (heading("MeanRecall", "n falling", "none"))
-                @for (_, axis) in group_axes(report) { (heading(&axis.name, if axis.is_numeric() { "n" } else { "" }, "none")) }
+                @for (_, axis) in group_axes(report) {
+                    (heading(&axis.name, if axis.is_numeric() { "n" } else { "" }, "none"))
+                }
                 (heading("n", "n falling", "none"))
                 th scope="col" aria-sort="none" { button type="button" { "95% interval" } (scale.legend()) }
                 (heading("to the first", "falling", "none"))
@@ -49,9 +51,15 @@ fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, scale: Scale) -> M
                 td.nowrap data-value=(idx) {
                     button.open type="button" aria-expanded="true" aria-controls={ "points-" (idx) }
                         aria-label={ "points of " (label(report, group)) } { (idx + 1) }
-                    @if is_best { b.tag { "best" } } @else if group.standing == Standing::Reference { b.tag.first { "first" } }
+                    @if is_best {
+                        b.tag { "best" }
+                    } @else if group.standing == Standing::Reference {
+                        b.tag.first { "first" }
+                    }
                 }
-                td.n data-value=[group.mean_recall.map(|spread| spread.mean)] { b { (cell(group.mean_recall.as_ref())) } }
+                td.n data-value=[group.mean_recall.map(|spread| spread.mean)] {
+                    b { (cell(group.mean_recall.as_ref())) }
+                }
                 @for (axis_idx, axis) in group_axes(report) {
                     @let value = value_of(axis, axis_idx, group);
                     td.n[axis.is_numeric()] data-value=[sort_key(report, axis_idx, group)] { (value) }
@@ -61,13 +69,20 @@ fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, scale: Scale) -> M
                     @if n_measured == group.points.len() { (n_measured) }
                     @else { b.warn { (n_measured) " of " (group.points.len()) } }
                 }
-                td.meter-cell data-value=[group.interval.map(|interval| interval.high - interval.low)] data-tip=(bounds(group.interval)) {
-                    @if let (Some(spread), Some(_)) = (group.mean_recall, group.interval) { (meter(spread.mean, group.interval, scale, None)) }
+                @let width = group.interval.map(|interval| interval.high - interval.low);
+                td.meter-cell data-value=[width] data-tip=(bounds(group.interval)) {
+                    @if let (Some(spread), Some(_)) = (group.mean_recall, group.interval) {
+                        (meter(spread.mean, group.interval, scale, None))
+                    }
                 }
                 (standing(group))
                 @for (metric, spread) in report.other_metrics.iter().zip(&group.others) {
                     td.n data-value=[spread.map(|spread| spread.mean)] {
-                        @if metric.is_share { (cell(spread.as_ref())) } @else if let Some(spread) = spread { (plain(spread.mean)) }
+                        @if metric.is_share {
+                            (cell(spread.as_ref()))
+                        } @else if let Some(spread) = spread {
+                            (plain(spread.mean))
+                        }
                     }
                 }
             }
@@ -169,7 +184,9 @@ fn state(point: &PointFacts) -> Markup {
         td.n {
             @if point.seconds > 0.0 { (duration(point.seconds)) }
             @if point.saved_seconds > 0.0 {
-                " " span.soft data-tip="not spent: the results were remembered" { "(" (duration(point.saved_seconds)) ")" }
+                " " span.soft data-tip="not spent: the results were remembered" {
+                    "(" (duration(point.saved_seconds)) ")"
+                }
             }
         }
     }

@@ -11,13 +11,16 @@ const N_COLOURS: f64 = 9.0;
 pub(super) fn draw(report: &SweepReport) -> Markup {
     html! {
         p.sub {
-            "Each cell is the mean MeanRecall over all points with these two values, of stronger colour the higher it is; the best is framed. "
+            "Each cell is the mean MeanRecall over all points with these two values, of stronger colour the higher it \
+            is; the best is framed. "
             "Values that were drawn from a range are put into bins."
         }
         @if report.heat.len() > 1 {
             label.chooser hidden {
                 "axes "
-                select { @for (idx, heat) in report.heat.iter().enumerate() { option value=(idx) { (names(report, heat)) } } }
+                select {
+                    @for (idx, heat) in report.heat.iter().enumerate() { option value=(idx) { (names(report, heat)) } }
+                }
             }
         }
         div.heats { @for heat in &report.heat { (table(report, heat)) } }
@@ -51,7 +54,8 @@ fn table(report: &SweepReport, heat: &HeatFacts) -> Markup {
                                 @let colour = (rank * (N_COLOURS - 1.0)).round();
                                 @let best = if *mean == high { " best" } else { "" };
                                 @let noun = if *n == 1 { "point" } else { "points" };
-                                @let tip = format!("{y}={row}, {x}={column}\nMeanRecall {}, {n} {noun}", percent(*mean));
+                                @let recall = percent(*mean);
+                                @let tip = format!("{y}={row}, {x}={column}\nMeanRecall {recall}, {n} {noun}");
                                 td class={ "h" (colour) (best) } data-tip=(tip) { (percent(*mean)) }
                             },
                         } }

@@ -16,8 +16,9 @@ pub(super) fn draw(importance: &ImportanceFacts) -> Markup {
             p.sub {
                 "The share of the variance of " code { (importance.metric) }
                 @if let Some(rung) = &importance.rung { ", measured with " code { (rung) } "," }
-                " over " (importance.n_points) " points that each axis explains by itself (ε² of an analysis of variance; the values "
-                "of a range are cut into groups of equal size). What axes do only together is in no share. "
+                " over " (importance.n_points) " points that each axis explains by itself (ε² of an analysis of "
+                "variance; the values of a range are cut into groups of equal size). What axes do only together is "
+                "in no share. "
                 "Chance: how often the same points, shuffled, give an axis as large a share."
             }
             div.scroll { table {

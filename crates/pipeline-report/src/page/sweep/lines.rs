@@ -55,7 +55,8 @@ pub(super) fn draw(report: &SweepReport) -> Option<Markup> {
     let lines: Vec<_> = lines.collect();
     Some(html! {
         p.sub {
-            "Each line is a group of points, of stronger colour the higher its MeanRecall; lines of one value lie beside each other in that order. "
+            "Each line is a group of points, of stronger colour the higher its MeanRecall; lines of one value lie \
+            beside each other in that order. "
             "Point at a line, or reach it with Tab and the arrow keys: its row is marked. Click it to see its points."
         }
         div.scroll { (parallel("groups by their values and MeanRecall", &tracks, &lines)) }

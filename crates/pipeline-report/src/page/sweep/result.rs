@@ -96,16 +96,19 @@ fn reading(report: &SweepReport) -> Markup {
     let n_without = report.points.iter().filter(|point| point.mean_recall.is_none()).count();
     html! {
         p.sub {
-            "± is the standard deviation over seeds; intervals are over queries, of the mean over the seeds of a group. "
+            "± is the standard deviation over seeds; intervals are over queries, of the mean over the seeds of a \
+            group. "
             "Groups are compared with the first query by query, as "
             code { "pipeline diff" } " compares runs. "
             @if n_groups > 2 {
-                "The best of several is flattered by the choice: measure it again, with other seeds or queries, before you rely on it."
+                "The best of several is flattered by the choice: measure it again, with other seeds or queries, before \
+                you rely on it."
             }
         }
         @if n_other > 0 {
             p.note {
-                (n_other) " of " (n_groups) " groups were measured over other data than the first and are not compared: the table names the data."
+                (n_other) " of " (n_groups) " groups were measured over other data than the first and are not "
+                "compared: the table names the data."
             }
         }
         @if n_without > 0 {

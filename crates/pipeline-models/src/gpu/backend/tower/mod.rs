@@ -118,8 +118,8 @@ fn first_tokens<B: Arithmetic>(hidden: Tensor<B, 2>, attended: &Attended<B>) -> 
 /// Attention of the first tokens of every row to all its tokens.
 ///
 /// # Shapes
-/// queries: `[n_rows, n_heads, n_asking, head]` · keys, values: `[n_rows, n_heads, n_tokens, head]` · returns `[n_rows ·
-/// n_asking, width]`
+/// queries: `[n_rows, n_heads, n_asking, head]` · keys, values: `[n_rows, n_heads, n_tokens, head]` · returns
+/// `[n_rows · n_asking, width]`
 pub(super) fn attend<B: Arithmetic>(
     [query, key, value]: [Tensor<B, 4>; 3],
     attended: &Attended<B>,

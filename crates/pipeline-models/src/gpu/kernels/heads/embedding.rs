@@ -325,8 +325,8 @@ fn lengths_kernel(
     }
 }
 
-/// Writes the inner product of each embedding and its gradient from `alignments` on, and turns the gradient with respect
-/// to embeddings `e = z / |z|`, if they are scaled, into that for `z`: `(g - e · (e · g)) / |z|`.
+/// Writes the inner product of each embedding and its gradient from `alignments` on, and turns the gradient with
+/// respect to embeddings `e = z / |z|`, if they are scaled, into that for `z`: `(g - e · (e · g)) / |z|`.
 pub(in crate::gpu) fn differentiate_lengths<R: CubeRuntime>(
     client: &ComputeClient<R>,
     [embedded, lengths, gradient]: [&Numbers<R>; 3],

@@ -147,8 +147,8 @@ impl AttentionHead {
         }
     }
 
-    /// With shares `P` and `G` the gradient of contexts: of values `G·P`; of scores `S = P ∘ (GᵀV - Σ P ∘ GᵀV) · scale`;
-    /// then of queries `K·Sᵀ` and of keys `Q·S`.
+    /// With shares `P` and `G` the gradient of contexts: of values `G·P`; of scores
+    /// `S = P ∘ (GᵀV - Σ P ∘ GᵀV) · scale`; then of queries `K·Sᵀ` and of keys `Q·S`.
     fn differentiate(&mut self, part: OfHead<'_>, gradient: &[f32], [of_query, of_key, of_value]: [&mut [f32]; 3]) {
         let Self { shares, packed, turned, slopes } = self;
         let OfHead { query, key, value, spans, head_width } = part;

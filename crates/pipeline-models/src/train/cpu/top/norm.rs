@@ -81,8 +81,8 @@ impl CpuNorm {
         out
     }
 
-    /// The gradient of the columns of the last batch: `(g - mean(g) - x̂ · mean(g · x̂)) / sqrt(variance + epsilon)` with
-    /// `g = scale · gradient`.
+    /// The gradient of the columns of the last batch: `(g - mean(g) - x̂ · mean(g · x̂)) / sqrt(variance + epsilon)`
+    /// with `g = scale · gradient`.
     ///
     /// # Shapes
     /// `gradient`, returned: `[width, n_columns]`

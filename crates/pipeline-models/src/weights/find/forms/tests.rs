@@ -263,7 +263,8 @@ fn a_folder_that_lacks_something_says_what() {
         ),
         (
             &[("m/config.json", CLIP), ("m/model.safetensors", ""), ("m/spiece.model", "")],
-            "`[M]` describes a model that is not supported: there is no `tokenizer.json`; AutoTokenizer.from_pretrained(…).save_pretrained(…) writes one",
+            "`[M]` describes a model that is not supported: there is no `tokenizer.json`; \
+            AutoTokenizer.from_pretrained(…).save_pretrained(…) writes one",
             "",
         ),
         (

@@ -1,7 +1,7 @@
 //! A layer of a tower whose gradients are wanted.
 //!
-//! Every function is written out: the framework's own norm, attention and GELU have no gradient, or another one, on some
-//! of its backends.
+//! Every function is written out: the framework's own norm, attention and GELU have no gradient, or another one, on
+//! some of its backends.
 
 use burn::module::{Module, Param};
 use burn::nn;
@@ -70,7 +70,8 @@ impl<B: Backend> TopLayer<B> {
     /// The vectors of the tokens that ask; `hidden` says which tokens those must not see.
     ///
     /// # Shapes
-    /// `rows`: `[n_rows · n_tokens, width]` · `hidden`: `[n_rows, 1, n_asking, n_tokens]` · returns `[n_rows · n_asking, width]`
+    /// `rows`: `[n_rows · n_tokens, width]` · `hidden`: `[n_rows, 1, n_asking, n_tokens]` · returns
+    /// `[n_rows · n_asking, width]`
     pub(super) fn forward(
         &self,
         rows: Tensor<B, 2>,
