@@ -1,5 +1,7 @@
 //! Pairs texts with images.
 
+use std::collections::HashSet;
+
 use pipeline_core::StageError;
 use pipeline_data::QueryRow;
 
@@ -32,7 +34,8 @@ pub(crate) fn must_align<V>(queries: &[QueryRow], text: &Features<V>) -> Result<
     .with_help("the inputs `queries` and `text` must come from the same queries"))
 }
 
-/// The training pairs of the queries with a text: (text row, image row) in the order of the queries and their ids.
+/// The training pairs of the queries with a text: (text row, image row) in the order of the queries and their ids. An
+/// image that a query names twice makes one pair.
 pub(super) fn pairs<V>(queries: &[QueryRow], images: &Features<V>, which: Pairs) -> Vec<(usize, usize)> {
     let rows = rows_by_id(images);
     let n_images = if which == Pairs::First { 1 } else { usize::MAX };
@@ -40,7 +43,8 @@ pub(super) fn pairs<V>(queries: &[QueryRow], images: &Features<V>, which: Pairs)
     with_text
         .flat_map(|(query_idx, query)| {
             let ids = query.image_ids.as_deref().unwrap_or_default();
-            let there = ids.iter().filter_map(|id| rows.get(id.as_str()));
+            let mut seen = HashSet::new();
+            let there = ids.iter().filter_map(|id| rows.get(id.as_str())).filter(move |row| seen.insert(**row));
             there.take(n_images).map(move |image_idx| (query_idx, *image_idx)).collect::<Vec<_>>()
         })
         .collect()
@@ -80,7 +84,8 @@ mod tests {
     fn a_query_is_paired_with_its_first_image_that_is_there_or_with_all() {
         let ids = ["a", "b", "c"].map(|id| Some(id.to_owned())).to_vec();
         let images = Features { ids, vectors: Matrix::zeros(3, 1) };
-        let queries = [query("红色", &["x", "c", "a"]), query("", &["b"]), query("猫", &["x"]), query("狗", &["b"])];
+        let queries =
+            [query("红色", &["x", "c", "c", "a", "c"]), query("", &["b"]), query("猫", &["x"]), query("狗", &["b"])];
         assert_eq!(pairs(&queries, &images, Pairs::First), [(0, 2), (3, 1)]);
         assert_eq!(pairs(&queries, &images, Pairs::All), [(0, 2), (0, 0), (3, 1)]);
     }
