@@ -1,6 +1,6 @@
 //! The top of every query's ranking in Parquet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub fn write_rankings(path: &Path, rows: &[RankingRow]) -> Result<(), DataError>
     columns::write(path, columns, &BTreeMap::new(), Compression::ZSTD(ZstdLevel::default()))
 }
 
-/// Reads rankings.
+/// Reads rankings. An image that a query names twice is relevant to it once.
 ///
 /// # Errors
 /// When the file is not a shard of rankings.
@@ -57,7 +57,7 @@ pub fn read_rankings(path: &Path) -> Result<Vec<RankingRow>, DataError> {
             rows.push(RankingRow {
                 query_id: columns::text(ids, row_idx),
                 query_text: texts.value(row_idx).to_owned(),
-                relevant: table.list_of_texts(relevant, row_idx)?,
+                relevant: distinct(table.list_of_texts(relevant, row_idx)?),
                 rank: ranks.is_valid(row_idx).then(|| ranks.value(row_idx)),
                 top_ids: table.list_of_texts(top_ids, row_idx)?,
                 top_scores: scores.values().to_vec(),
@@ -65,6 +65,13 @@ pub fn read_rankings(path: &Path) -> Result<Vec<RankingRow>, DataError> {
         }
     }
     Ok(rows)
+}
+
+/// The ids, each where it comes first.
+fn distinct(mut ids: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
+    ids
 }
 
 #[cfg(test)]
@@ -87,5 +94,10 @@ mod tests {
         let rows = vec![row, empty];
         write_rankings(&path, &rows).unwrap();
         assert_eq!(read_rankings(&path).unwrap(), rows);
+
+        let named =
+            |ids: &[&str]| RankingRow { relevant: ids.iter().map(|id| (*id).to_owned()).collect(), ..rows[0].clone() };
+        write_rankings(&path, &[named(&["5", "4", "5", "5"])]).unwrap();
+        assert_eq!(read_rankings(&path).unwrap(), [named(&["5", "4"])]);
     }
 }
