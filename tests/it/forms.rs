@@ -15,7 +15,7 @@ fn pipelines() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines")
 }
 
-fn run(project: &Project, args: &[&str]) -> String {
+pub fn run(project: &Project, args: &[&str]) -> String {
     let reply = project.run(&[&["run"], args].concat());
     assert_eq!(reply.code, Some(0), "{}", reply.stderr);
     format!("{}\n{}", reply.stdout, reply.stderr)

@@ -26,6 +26,7 @@ mod google;
 mod helping;
 mod history;
 mod house;
+mod ids;
 mod interop;
 mod keeping;
 mod kills;

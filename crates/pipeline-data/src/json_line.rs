@@ -105,7 +105,7 @@ pub(crate) fn short(value: &RawValue) -> String {
 }
 
 /// The first characters of a text, for messages.
-pub(crate) fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     let mut shown: String = text.chars().take(40).collect();
     if shown.len() < text.len() {
         shown.push('…');

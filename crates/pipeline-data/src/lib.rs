@@ -48,6 +48,7 @@ pub use images::{
     FileIndex, FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, KeepIndex, RowFilter, Selection,
     SkippedImage,
 };
+pub use json_line::shortened;
 pub use pattern::{Pattern, PatternError};
 pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictions};
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, StageContext, StageError};
-use pipeline_data::{DataError, QueryRow, VectorShard};
+use pipeline_data::{DataError, QueryRow, VectorShard, shortened};
 
 use super::ImportFeatures;
 use super::files::Files;
 use super::params::{FileFormat, IdPart};
+use crate::relevance::has_text;
 
 /// Vectors by id; every id is unique and every number is finite.
 ///
@@ -77,8 +78,10 @@ impl Rows {
     /// Keeps the vectors of these queries, in their order; returns the number of the others.
     ///
     /// # Errors
-    /// When a query has no id or no vector: the message counts them and names the first.
+    /// When a query has no id or no vector: the message counts them and names the first. When two queries with one id
+    /// have other texts, since there is one vector for both.
     pub(super) fn take_for(&mut self, queries: &[QueryRow], path: &Path) -> Result<usize, StageError> {
+        one_text_for_each_id(queries)?;
         let places: HashMap<&str, usize> =
             self.ids.iter().map(String::as_str).zip(self.order.iter().copied()).collect();
         let place = |query: &QueryRow| places.get(query.id.as_deref()?).copied();
@@ -103,6 +106,29 @@ impl Rows {
         self.order = order;
         Ok(n_unused)
     }
+}
+
+/// Fails where queries with one id have different texts: a vector is of one text.
+fn one_text_for_each_id(queries: &[QueryRow]) -> Result<(), StageError> {
+    let mut first_with: HashMap<&str, usize> = HashMap::new();
+    let mut others = queries.iter().enumerate().filter_map(|(row_idx, query)| {
+        let id = query.id.as_deref().filter(|_| has_text(query))?;
+        let first_idx = *first_with.entry(id).or_insert(row_idx);
+        (queries[first_idx].text != query.text).then_some((id, first_idx, row_idx))
+    });
+    let Some((id, first_idx, row_idx)) = others.next() else { return Ok(()) };
+    let n_queries = 1 + others.count();
+    let queries_have = if n_queries == 1 { "1 query has".to_owned() } else { format!("{n_queries} queries have") };
+    let text = |row_idx: usize| shortened(&queries[row_idx].text);
+    let message = format!(
+        "{queries_have} another text than an earlier query with the same id, and an id has one vector: `{id}` is `{}` \
+         in row {} and `{}` in row {}",
+        text(first_idx),
+        first_idx + 1,
+        text(row_idx),
+        row_idx + 1
+    );
+    Err(StageError::new(message).with_help("give each text an id of its own, in the queries and beside the vectors"))
 }
 
 /// The rows read so far.

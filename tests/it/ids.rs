@@ -1,0 +1,38 @@
+//! Ids that are not what they seem: paths and keys that come again, forms of letters, two texts of one id.
+
+use crate::forms::run;
+use crate::project::Project;
+
+fn refusal(project: &Project, args: &[&str]) -> String {
+    let reply = project.run(&[&["run", "spec.yaml"], args].concat());
+    assert_eq!(reply.code, Some(3), "{reply:?}");
+    reply.stderr
+}
+
+#[test]
+fn a_vector_stands_for_one_text() {
+    let project = Project::with_spec(
+        "stages:
+  queries: { kind: load-queries, params: { path: queries.jsonl } }
+  text: { kind: import-text-features, inputs: { queries: queries }, params: { path: text.jsonl } }
+  images: { kind: import-image-features, params: { path: images.jsonl } }
+  projection:
+    kind: train-projection
+    inputs: { queries: queries, text: text, images: images }
+    params: { fusion: passthrough }
+  evaluate:
+    kind: evaluate-recall
+    inputs: { queries: queries, text: text, images: images, projection: projection }
+",
+    );
+    let query =
+        |id: u32, text: &str| format!("{{\"query_id\": {id}, \"query_text\": \"{text}\", \"item_ids\": [1, 1]}}\n");
+    project.write("text.jsonl", "{\"text_id\": 1, \"feature\": [1, 0]}\n{\"text_id\": 2, \"feature\": [0, 1]}\n");
+    project.write("images.jsonl", "{\"image_id\": 1, \"feature\": [1, 0]}\n{\"image_id\": 2, \"feature\": [0, 1]}\n");
+    project.write("queries.jsonl", &[query(1, "a"), query(2, "b"), query(1, "c")].concat());
+    let reply = refusal(&project, &[]);
+    assert!(reply.contains("`1` is `a` in row 1 and `c` in row 3"), "{reply}");
+    // The same text again is no fault.
+    project.write("queries.jsonl", &[query(1, "a"), query(2, "b"), query(1, "a")].concat());
+    run(&project, &["spec.yaml"]);
+}
