@@ -10,7 +10,7 @@ fn refusal(project: &Project, args: &[&str]) -> String {
 }
 
 #[test]
-fn a_vector_stands_for_one_text() {
+fn a_vector_stands_for_one_text_and_queries_without_a_line_are_named() {
     let project = Project::with_spec(
         "stages:
   queries: { kind: load-queries, params: { path: queries.jsonl } }
@@ -33,6 +33,9 @@ fn a_vector_stands_for_one_text() {
     let reply = refusal(&project, &[]);
     assert!(reply.contains("`1` is `a` in row 1 and `c` in row 3"), "{reply}");
     // The same text again is no fault.
-    project.write("queries.jsonl", &[query(1, "a"), query(2, "b"), query(1, "a")].concat());
+    project.write("queries.jsonl", &[query(1, "a"), query(2, ""), query(1, "a")].concat());
     run(&project, &["spec.yaml"]);
+    let reply = project.run(&["predict", "spec.yaml"]);
+    assert_eq!(reply.stdout.lines().count(), 2, "{reply:?}");
+    assert!(reply.stderr.contains("1 query has an empty text and no line, the first is `2`"), "{reply:?}");
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use pipeline_core::StageId;
 use pipeline_data::{Dialect, WrittenPredictions};
+use pipeline_engine::Plan;
 use pipeline_experiments::Opened;
+use pipeline_stages::finished;
 use serde_json::json;
 
 use crate::args::{PredictArgs, PredictFormat};
@@ -27,7 +29,9 @@ use crate::whole_file::WholeFile;
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let stage = evaluation(&opened, args.stage.as_deref())?;
-    let artifact = path::up_to_date(&opened, &stage).and_then(|record| path::open_artifact(&opened, &stage, &record));
+    let plan = door::plan_what_is_there(&opened)?;
+    let artifact =
+        path::record_in(&plan, &opened, &stage).and_then(|record| path::open_artifact(&opened, &stage, &record));
     remotes::note_news(&opened.store, terminal);
     let artifact = artifact?;
     let dialect = match args.format {
@@ -36,7 +40,9 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     };
     let mut predictions = Vec::new();
     let written = write(artifact.folder(), dialect, &mut predictions)?;
-    warn(&written, terminal);
+    let mut warnings = written.warnings();
+    warnings.extend(left_out(&opened, &plan, &stage));
+    warn(&warnings, terminal);
     match &args.output {
         Some(path) => {
             let protected = opened.protected();
@@ -48,7 +54,7 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
                     "stage": stage,
                     "file": path.to_string_lossy(),
                     "n_predictions": written.n_lines,
-                    "warnings": written.warnings(),
+                    "warnings": warnings,
                 }))?;
             }
         }
@@ -70,9 +76,26 @@ pub fn evaluation(opened: &Opened, name: Option<&str>) -> Result<StageId, Failur
     Ok(opened.evaluation(chosen)?)
 }
 
-fn warn(written: &WrittenPredictions, terminal: &Terminal) {
+/// A warning of the queries that have no line, since nothing is ranked for an empty text. `None` if there are no such
+/// queries, or if they are gone.
+fn left_out(opened: &Opened, plan: &Plan, stage: &StageId) -> Option<String> {
+    let evaluation = &opened.graph.nodes()[opened.graph.position(stage)?];
+    let queries = evaluation.inputs.get("queries")?;
+    let record = opened.record_in(plan, queries).ok()?;
+    let rows = finished::read_queries(opened.open_artifact(queries, &record).ok()?.artifact()).ok()?;
+    let mut without = rows.iter().filter(|row| row.text.is_empty());
+    let first = without.next()?;
+    let first = first.id.as_deref().map_or_else(|| "has no id".to_owned(), |id| format!("is `{id}`"));
+    let queries_have = match 1 + without.count() {
+        1 => "1 query has an empty text and no line".to_owned(),
+        n_queries => format!("{n_queries} queries have an empty text and no line"),
+    };
+    Some(format!("{queries_have}, the first {first}; MUGE's evaluator refuses a file without a line for each query"))
+}
+
+fn warn(warnings: &[String], terminal: &Terminal) {
     let word = terminal.err.notable("warning");
-    written.warnings().iter().for_each(|warning| terminal.note(&format!("{word}: {warning}")));
+    warnings.iter().for_each(|warning| terminal.note(&format!("{word}: {warning}")));
 }
 
 fn write(artifact: &Path, dialect: Dialect, out: &mut dyn Write) -> Result<WrittenPredictions, Failure> {
