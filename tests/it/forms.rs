@@ -87,7 +87,7 @@ fn the_example_of_own_images_trains_and_no_image_is_in_two_parts() {
 }
 
 /// A bitmap of one pixel.
-fn bitmap(colour: u32) -> Vec<u8> {
+pub fn bitmap(colour: u32) -> Vec<u8> {
     let mut bytes = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0".to_vec();
     bytes.resize(54, 0);
     bytes.extend_from_slice(&colour.to_le_bytes()[..3]);

@@ -1,12 +1,34 @@
 //! Ids that are not what they seem: paths and keys that come again, forms of letters, two texts of one id.
 
-use crate::forms::run;
+use std::fs;
+
+use crate::forms::{bitmap, run};
 use crate::project::Project;
 
 fn refusal(project: &Project, args: &[&str]) -> String {
     let reply = project.run(&[&["run", "spec.yaml"], args].concat());
     assert_eq!(reply.code, Some(3), "{reply:?}");
     reply.stderr
+}
+
+#[test]
+fn ids_that_look_the_same_and_are_of_another_unicode_form_are_named() {
+    let project = Project::with_spec(
+        "stages:
+  captions: { kind: load-queries, params: { path: captions.csv } }
+  images: { kind: decode-images, inputs: { queries: captions }, params: { path: photos, size: [1, 1] } }
+",
+    );
+    fs::create_dir(project.path("photos")).unwrap();
+    for name in ["cafe\u{301}.bmp", "plain.bmp"] {
+        fs::write(project.path(&format!("photos/{name}")), bitmap(7)).unwrap();
+    }
+    let note = "`caf\u{e9}.bmp` is there in another Unicode form";
+    project.write("captions.csv", "image,text\ncaf\u{e9}.bmp,a\n");
+    assert!(refusal(&project, &[]).contains(note));
+    project.write("captions.csv", "image,text\ncaf\u{e9}.bmp,a\nplain.bmp,b\n");
+    let reply = run(&project, &["spec.yaml"]);
+    assert!(reply.contains("1 of 2 images that the queries name is not there") && reply.contains(note), "{reply}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::export::Side;
 use crate::feature_spaces::{self, Named};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::pooled;
-use crate::relevance::{Asked, has_text, ids_that_do_not_meet};
+use crate::relevance::{Asked, has_text, ids_that_do_not_meet, other_forms};
 use crate::same_queries;
 use crate::train_projection::must_align;
 use counts::Counts;
@@ -180,7 +180,8 @@ impl WholeStage for EvaluateRecall {
         let start = Instant::now();
         let metrics = evaluation.metrics(&self.params.k, context.n_threads);
         let statistics_seconds = start.elapsed().as_secs_f64();
-        Counts::of(&queries).warn(context, &metrics, || ids_that_do_not_meet(&queries, &images));
+        let (ids, forms) = (|| ids_that_do_not_meet(&queries, &images), || other_forms(&queries, &images));
+        Counts::of(&queries).warn(context, &metrics, ids, forms);
         artifact::write_json(&scratch.join(artifact::METRICS), &metrics)?;
         Ok(StageReport {
             n_rows: Some(evaluation.rankings.len() as u64),

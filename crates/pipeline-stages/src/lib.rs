@@ -46,6 +46,7 @@ mod table_files;
 mod thumbnails;
 mod tokens;
 mod train_projection;
+mod unicode_forms;
 
 use pipeline_core::{Stage, StageId};
 use pipeline_spec::{PipelineSpec, SpecError, StageSpec};

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use pipeline_data::{ImageIdPart, QueryRow};
 
 use crate::artifact::Features;
+use crate::unicode_forms;
 
 /// Selected queries, with their relevant images.
 pub(crate) struct Asked {
@@ -38,11 +39,19 @@ pub(crate) fn ids_that_do_not_meet<V>(queries: &[QueryRow], images: &Features<V>
     let there = images.ids.iter().flatten().next();
     match (named, there) {
         (Some(named), Some(there)) => {
-            let way = way_to_meet(queries, images);
+            let form = other_forms(queries, images);
+            let way = if form.is_empty() { way_to_meet(queries, images) } else { form };
             format!(" (the first query names `{named}`, the first image is `{there}`){way}")
         }
         _ => String::new(),
     }
+}
+
+/// A note of an id that a query names and that is there in another Unicode form; empty where there is none.
+pub(crate) fn other_forms<V>(queries: &[QueryRow], images: &Features<V>) -> String {
+    let rows = rows_by_id(images);
+    let named = queries.iter().flat_map(|query| query.image_ids.iter().flatten()).map(String::as_str);
+    unicode_forms::note(named.filter(|id| !rows.contains_key(id)), images.ids.iter().flatten().map(String::as_str))
 }
 
 /// Advice where ids would meet without the folders and endings of files.

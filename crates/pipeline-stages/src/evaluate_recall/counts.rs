@@ -22,8 +22,15 @@ impl Counts {
         Self { n_queries: queries.len(), n_without_text, n_without_labels }
     }
 
-    /// Warns of queries that do not count, or cannot be answered; where none can, `ids` shows examples of both sides.
-    pub(super) fn warn(&self, context: &StageContext<'_>, metrics: &Metrics, ids: impl FnOnce() -> String) {
+    /// Warns of queries that do not count, or cannot be answered. Where none can, `ids` shows examples of both sides; else
+    /// `forms` says whether some differ by their form alone.
+    pub(super) fn warn(
+        &self,
+        context: &StageContext<'_>,
+        metrics: &Metrics,
+        ids: impl FnOnce() -> String,
+        forms: impl FnOnce() -> String,
+    ) {
         let Self { n_queries, n_without_text, n_without_labels } = *self;
         let warn = |message: String| context.host.warn(message);
         if n_without_text > 0 {
@@ -37,7 +44,7 @@ impl Counts {
             warn(format!("{n_without_labels} of {n_queries} queries name no relevant images and do not count"));
         }
         if n_answerable < n_labelled {
-            let ids = if n_answerable == 0.0 { ids() } else { String::new() };
+            let ids = if n_answerable == 0.0 { ids() } else { forms() };
             warn(format!(
                 "{} of {n_labelled} queries have no relevant image among the {} of the pool and count as misses{ids}",
                 n_labelled - n_answerable,

@@ -7,7 +7,7 @@ use pipeline_data::QueryRow;
 
 use super::params::Pairs;
 use crate::artifact::Features;
-use crate::relevance::{has_text, names_images, rows_by_id};
+use crate::relevance::{has_text, names_images, other_forms, rows_by_id};
 
 /// Fails unless the text features match the queries, row by row.
 pub(crate) fn must_align<V>(queries: &[QueryRow], text: &Features<V>) -> Result<(), StageError> {
@@ -65,7 +65,9 @@ pub(super) fn left_out<V>(queries: &[QueryRow], images: &Features<V>) -> Option<
     let n_left_out: usize = reasons.iter().map(|(n, _)| n).sum();
     let named: Vec<String> =
         reasons.iter().filter(|(n, _)| *n > 0).map(|(n, reason)| format!("{n} {reason}")).collect();
-    let message = || format!("{n_left_out} of {} queries are not trained on: {}", queries.len(), named.join(", "));
+    let forms = || if n_not_there > 0 { other_forms(queries, images) } else { String::new() };
+    let message =
+        || format!("{n_left_out} of {} queries are not trained on: {}{}", queries.len(), named.join(", "), forms());
     (n_left_out > 0).then(message)
 }
 
