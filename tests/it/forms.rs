@@ -32,12 +32,12 @@ fn shards(project: &Project, spec: &str, stage: &str) -> Vec<PathBuf> {
     shards
 }
 
-fn image_ids(project: &Project, spec: &str, stage: &str) -> Vec<String> {
+pub fn image_ids(project: &Project, spec: &str, stage: &str) -> Vec<String> {
     let rows = |path: &PathBuf| pipeline_data::read_pixels(path).unwrap().rows;
     shards(project, spec, stage).iter().flat_map(rows).map(|row| row.id).collect()
 }
 
-fn queries(project: &Project, spec: &str, stage: &str) -> Vec<pipeline_data::QueryRow> {
+pub fn queries(project: &Project, spec: &str, stage: &str) -> Vec<pipeline_data::QueryRow> {
     shards(project, spec, stage).iter().flat_map(|path| pipeline_data::read_query_shard(path).unwrap()).collect()
 }
 
@@ -96,7 +96,7 @@ pub fn bitmap(colour: u32) -> Vec<u8> {
 }
 
 /// A tar of some files.
-fn tar_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub fn tar_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, content) in files {
         let mut header = [0; 512];
@@ -261,6 +261,10 @@ fn mistakes_about_data_are_found_before_anything_runs() {
         (load("path: data/samples-0.tar, columns: { text: json.captoin }"), "did you mean `json.caption`?"),
         (load("path: data/hub-0.parquet, columns: { text: sentences }"), "no column `sentences`"),
         (load("path: data/metadata.jsonl, split: { column: x, value: y }"), "cannot be read"),
+        (load("path: data/photos/metadata.csv, image_id: place"), "`image_id: place` has no meaning"),
+        (load("path: data/names.parquet, image_id: place"), "has no column of images beside its captions"),
+        (decode("path: data/photos, image_id: place"), "`image_id: place` has no meaning"),
+        (decode("path: data/hub-0.parquet, image_id: place, columns: { id: split }"), "names the ids"),
     ] {
         project.write("spec.yaml", &spec);
         let validated = project.run(&["validate", "spec.yaml"]);

@@ -2,13 +2,99 @@
 
 use std::fs;
 
-use crate::forms::{bitmap, run};
-use crate::project::Project;
+use crate::forms::{bitmap, image_ids, queries, run, tar_of};
+use crate::notebook::fixtures;
+use crate::project::{Project, copy};
+
+/// The queries of a stage as `text -> images`.
+fn named(project: &Project, stage: &str) -> Vec<String> {
+    let named = |row: pipeline_data::QueryRow| format!("{} -> {}", row.text, row.image_ids.unwrap().join(" "));
+    queries(project, "spec.yaml", stage).into_iter().map(named).collect()
+}
 
 fn refusal(project: &Project, args: &[&str]) -> String {
     let reply = project.run(&[&["run", "spec.yaml"], args].concat());
     assert_eq!(reply.code, Some(3), "{reply:?}");
     reply.stderr
+}
+
+#[test]
+fn different_images_of_one_path_are_refused_and_places_tell_them_apart() {
+    let project = Project::with_spec(
+        "stages:
+  images: { kind: decode-images, params: { path: data/basenames.parquet, size: [4, 4] } }
+  captions: { kind: load-queries, params: { path: data/basenames.parquet } }
+",
+    );
+    copy(&fixtures().join("data/forms"), &project.path("data"));
+    let reply = refusal(&project, &[]);
+    assert!(reply.contains("row 1 and row 3 are different images with the id `1.png`"), "{reply}");
+    assert!(reply.contains("`image_id: place` here and in `load-queries`"), "{reply}");
+
+    let places = ["--set", "images.params.image_id=place", "--set", "captions.params.image_id=place"];
+    let spec = project.read("spec.yaml").replace("data/basenames.parquet", "data/basenames.parquet, image_id: place");
+    run(&project, &[&["spec.yaml"], places.as_slice()].concat());
+    project.write("spec.yaml", &spec);
+    assert!(run(&project, &["spec.yaml"]).contains("nothing ran"));
+    let place = |row: usize| format!("basenames.parquet#{row}");
+    assert_eq!(image_ids(&project, "spec.yaml", "images"), [0, 1, 2, 3].map(place));
+    let texts = ["a cat", "the cat", "a dot", "x"];
+    let expect: Vec<_> = texts.iter().enumerate().map(|(row, text)| format!("{text} -> {}", place(row))).collect();
+    assert_eq!(named(&project, "captions"), expect);
+    // The name of the file is in the ids, and so in the key.
+    fs::rename(project.path("data/basenames.parquet"), project.path("data/other.parquet")).unwrap();
+    project.write("spec.yaml", &spec.replace("basenames", "other"));
+    run(&project, &["spec.yaml"]);
+    assert_eq!(image_ids(&project, "spec.yaml", "images")[3], "other.parquet#3");
+    assert_eq!(named(&project, "captions")[3], "x -> other.parquet#3");
+}
+
+#[test]
+fn keys_that_restart_in_each_tar_are_refused_and_places_tell_them_apart() {
+    let project = Project::with_spec(
+        "stages:
+  images: { kind: decode-images, params: { path: 'shard-{0..1}.tar', size: [1, 1] } }
+  captions: { kind: load-queries, params: { path: 'shard-{0..1}.tar' } }
+",
+    );
+    let tar = |shard: u32, keys: &[u32]| {
+        let sample = |key: &u32| {
+            let caption = format!("{key} of {shard}").into_bytes();
+            [(format!("{key}.bmp"), bitmap(10 * shard + key)), (format!("{key}.txt"), caption)]
+        };
+        let files: Vec<_> = keys.iter().flat_map(sample).collect();
+        fs::write(project.path(&format!("shard-{shard}.tar")), tar_of(&files)).unwrap();
+    };
+    (0..2).for_each(|shard| tar(shard, &[1, 2]));
+    let reply = refusal(&project, &["--keep-going"]);
+    assert!(reply.contains("2 images with the id of another image"), "{reply}");
+    assert!(reply.contains("member 1 of `shard-0.tar` and member 1 of `shard-1.tar`"), "{reply}");
+    assert!(reply.contains("2 samples have the key of an earlier sample"), "{reply}");
+    assert!(reply.contains("such as `shard-1.tar/0001`"), "{reply}");
+
+    let spec = project.read("spec.yaml").replace(".tar'", ".tar', image_id: place");
+    project.write("spec.yaml", &spec);
+    run(&project, &["spec.yaml"]);
+    assert_eq!(
+        named(&project, "captions"),
+        ["1 of 0 -> shard-0.tar/1", "2 of 0 -> shard-0.tar/2", "1 of 1 -> shard-1.tar/1", "2 of 1 -> shard-1.tar/2"]
+    );
+    let ids = image_ids(&project, "spec.yaml", "images");
+    assert_eq!(ids, ["shard-0.tar/1", "shard-0.tar/2", "shard-1.tar/1", "shard-1.tar/2"]);
+
+    // A key twice in one tar: both captions stay, and other images are refused.
+    tar(1, &[1, 1]);
+    let images = [("1.bmp".to_owned(), bitmap(7)), ("1.txt".to_owned(), b"a".to_vec())];
+    let twice = [images.clone(), [images[0].clone(), ("1.txt".to_owned(), b"b".to_vec())]].concat();
+    fs::write(project.path("shard-0.tar"), tar_of(&twice)).unwrap();
+    let reply = run(&project, &["spec.yaml"]);
+    assert!(reply.contains("2 samples have the key of an earlier sample"), "{reply}");
+    assert!(reply.contains("within a tar, each sample needs a key of its own"), "{reply}");
+    assert_eq!(named(&project, "captions")[..2], ["a -> shard-0.tar/1", "b -> shard-0.tar/1"]);
+    let other = [twice[..2].to_vec(), vec![("1.bmp".to_owned(), bitmap(8))]].concat();
+    fs::write(project.path("shard-0.tar"), tar_of(&other)).unwrap();
+    let reply = refusal(&project, &["--keep-going"]);
+    assert!(reply.contains("a key that comes again in a tar must be another one there"), "{reply}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Names of image files: which files are images, and which part of a path is the id of an image.
 
+use crate::ImagesFile;
 use crate::json_line::shortened;
 
 /// The extensions of image files. Those of kinds that are not read are here, too, so that they are rejected by name.
@@ -12,7 +13,7 @@ const EXTENSIONS: [&str; 22] = [
 const COMPANIONS: [&str; 12] =
     ["csv", "json", "jsonl", "license", "md", "npy", "parquet", "toml", "tsv", "txt", "yaml", "yml"];
 
-/// The part of an image's path that is its id.
+/// The part of an image's path, or of its place, that is its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageIdPart {
     /// The path below the folder or in the tar: `dogs/7.small.jpg`.
@@ -23,10 +24,13 @@ pub enum ImageIdPart {
     Stem,
     /// The path up to the first dot of the name, as WebDataset has it: `dogs/7`.
     Key,
+    /// The place: in a tar its name before the key, as `shard-0.tar/dogs/7`; in Parquet the file and the row, as
+    /// `train.parquet#17`.
+    Place,
 }
 
 impl ImageIdPart {
-    /// The id in a path with slashes.
+    /// The part of a path with slashes. Of a place that is the key: the name of the file is no part of the path.
     ///
     /// ```
     /// use pipeline_data::ImageIdPart;
@@ -41,7 +45,15 @@ impl ImageIdPart {
             Self::Path => path,
             Self::Name => name,
             Self::Stem => name.rfind('.').filter(|dot| *dot > 0).map_or(name, |dot| &name[..dot]),
-            Self::Key => name.find('.').filter(|dot| *dot > 0).map_or(path, |dot| &path[..name_at + dot]),
+            Self::Key | Self::Place => name.find('.').filter(|dot| *dot > 0).map_or(path, |dot| &path[..name_at + dot]),
+        }
+    }
+
+    /// The id of a member of a tar.
+    pub(crate) fn in_tar(self, tar: &ImagesFile, name: &str) -> String {
+        match self {
+            Self::Place => format!("{}/{}", tar.own_name(), self.of(name)),
+            _ => self.of(name).to_owned(),
         }
     }
 }

@@ -45,8 +45,8 @@ pub use decode::{
 pub use error::DataError;
 pub use image_names::{ImageIdPart, is_image_name};
 pub use images::{
-    FileIndex, FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, KeepIndex, RowFilter, Selection,
-    SkippedImage,
+    Clashes, FileIndex, FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, KeepIndex, RowFilter,
+    Selection, SkippedImage,
 };
 pub use json_line::shortened;
 pub use pattern::{Pattern, PatternError};

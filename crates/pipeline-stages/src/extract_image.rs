@@ -27,7 +27,7 @@ use crate::model::{self, Family, ModelName};
 use crate::pooled::QueryEncoder;
 use crate::published;
 use crate::seconds::Seconds;
-use crate::shard_sizes::{self, SHARD_MIB};
+use crate::shard_sizes;
 use crate::tokens::PrecisionParam;
 use expected::must_take;
 use files::ImageFiles;
@@ -165,10 +165,6 @@ fn is_avg(pooling: &Option<PoolingParam>) -> bool {
 fn default_batch_rows() -> usize {
     8
 }
-
-/// The params of `decode` that only affect the rows.
-const DECODE_IN_ROWS: &[&str] =
-    &["decode.columns", "decode.form", "decode.image_id", "decode.max_samples", "decode.split", SHARD_MIB];
 
 /// Height and width of images where the spec does not show them.
 const USUAL_SIZE: [u32; 2] = [224, 224];
@@ -398,7 +394,7 @@ impl ShardedStage for ExtractImage {
     fn in_rows(&self) -> InRows {
         match &self.files {
             None => InRows::default(),
-            Some(_) => InRows { params: DECODE_IN_ROWS, sources: &["path"], inputs: &[QUERIES] },
+            Some(_) => InRows { params: files::IN_ROWS, sources: &["path"], inputs: &[QUERIES] },
         }
     }
 

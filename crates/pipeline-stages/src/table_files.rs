@@ -7,6 +7,9 @@ use pipeline_data::{ImagesFile, Pattern, PatternError};
 
 use crate::load_queries::must_be_a_file;
 
+/// The param of manifests that names the only file where ids are places.
+const FILE: &str = "file";
+
 /// The words of messages about a path.
 pub(crate) struct PathWords {
     /// The file, such as `the image file`.
@@ -72,6 +75,14 @@ pub(crate) fn sources(files: &[ImagesFile]) -> Vec<Source> {
 /// The name of a file as a source.
 pub(crate) fn source_name(file: &ImagesFile) -> String {
     file.name.as_ref().map_or("path".to_owned(), |name| format!("path/{name}"))
+}
+
+/// The name of the only file of a path as a param of manifests, for ids that are places; those of several are names of
+/// sources.
+pub(crate) fn place_param(path: &Path) -> Option<(String, String)> {
+    let is_several = Pattern::of(path).is_some();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    (!is_several).then(|| (FILE.to_owned(), serde_json::Value::from(name).to_string()))
 }
 
 /// The files and folders that a path makes a stage read, present or missing.

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 
 use super::index::{self, FileIndex, KeepIndex};
-use super::{FILES_BYTES, Form, ImagePlace, ImageRow, Images, ImagesFile, Selection, SkippedImage};
+use super::{Clashes, FILES_BYTES, Form, ImagePlace, ImageRow, Images, ImagesFile, Selection, SkippedImage};
 use crate::json_line::shortened;
 use crate::{DataError, Memory};
 
@@ -29,7 +29,7 @@ pub(super) type Scan<'a> = dyn Fn(u32, &mut Take<'_>) -> Result<(), DataError> +
 impl Images {
     pub(super) fn new(files: Vec<ImagesFile>, form: Form) -> Self {
         let (rows, skipped, remarks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { files, form, rows, skipped, remarks, memory: Memory::new(FILES_BYTES) }
+        Self { files, form, rows, skipped, clashes: None, remarks, memory: Memory::new(FILES_BYTES) }
     }
 
     /// Scans all files, side by side unless only the first images are wanted. The first image of an id counts.
@@ -138,9 +138,11 @@ impl Images {
             // Tables with a row for each caption repeat their images.
             Some(first) if self.rows[*first].digest == row.digest => {}
             Some(first) => {
-                let first = &self.rows[*first];
-                let reason = format!("{} has another image with the id `{}`", self.place(first), shortened(&row.id));
+                let (first, place) = (self.place(&self.rows[*first]), self.place(&row));
+                let reason = format!("{first} has another image with the id `{}`", shortened(&row.id));
                 self.skip(file, row.number, reason);
+                let all = self.clashes.get_or_insert(Clashes { n_images: 0, id: row.id, place, first });
+                all.n_images += 1;
             }
             None => {
                 seen.insert(row.id.clone(), self.rows.len());

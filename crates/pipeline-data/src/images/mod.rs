@@ -41,6 +41,14 @@ pub struct ImagesFile {
     pub name: Option<String>,
 }
 
+impl ImagesFile {
+    /// Its name, also where it is the only file.
+    pub fn own_name(&self) -> String {
+        let of_path = || self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.name.clone().unwrap_or_else(of_path)
+    }
+}
+
 /// The images to take of a data set.
 #[derive(Clone, Copy)]
 pub struct Selection<'a> {
@@ -127,6 +135,19 @@ pub struct SkippedImage {
     pub reason: String,
 }
 
+/// Images that share an id with another one before them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clashes {
+    /// Their number.
+    pub n_images: u64,
+    /// The id of the first of them.
+    pub id: String,
+    /// The place of the first of them.
+    pub place: ImagePlace,
+    /// The place of the image that has the id.
+    pub first: ImagePlace,
+}
+
 /// The images of a data set by row.
 #[derive(Debug)]
 pub struct Images {
@@ -134,6 +155,7 @@ pub struct Images {
     form: Form,
     rows: Vec<ImageRow>,
     skipped: Vec<SkippedImage>,
+    clashes: Option<Clashes>,
     remarks: Vec<String>,
     memory: Memory,
 }
@@ -158,6 +180,11 @@ impl Images {
     /// The places that gave no row, in order: those without an image and the repeated ones.
     pub fn skipped(&self) -> &[SkippedImage] {
         &self.skipped
+    }
+
+    /// The images with the id of another image before them, which are skipped. None of a TSV: there the last one counts.
+    pub const fn clashes(&self) -> Option<&Clashes> {
+        self.clashes.as_ref()
     }
 
     /// Sentences about files that are no images.

@@ -14,6 +14,8 @@ pub struct ImageColumns {
     pub image: Option<String>,
     /// The ids.
     pub id: Option<String>,
+    /// Whether the id of an image is its place: the name of its file and its row, counted from 0.
+    pub has_place_ids: bool,
 }
 
 /// The rows of a table with one of some values in a column.
@@ -44,7 +46,7 @@ impl Images {
                 if kind_of(&member.name) != NameKind::Image || !has_extension(&member, extension) {
                     continue;
                 }
-                let found = match id_of_member(&member, id) {
+                let found = match id_of_member(&files[file as usize], &member, id) {
                     // Its content is not needed, unless for an index that others use, too.
                     Ok(id) if selection.kept_index().is_none() && !(selection.keep)(&id) => continue,
                     Ok(id) => {
@@ -90,7 +92,7 @@ fn has_extension(member: &Member, wanted: Option<&str>) -> bool {
     dot.is_some_and(|dot| name[dot + 1..].eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
-fn id_of_member(member: &Member, id: ImageIdPart) -> Result<String, String> {
+fn id_of_member(tar: &ImagesFile, member: &Member, id: ImageIdPart) -> Result<String, String> {
     let name = text_of(&member.name)?;
     if !member.is_plain {
         return Err("a link or a sparse file, whose content is not stored here".to_owned());
@@ -98,6 +100,6 @@ fn id_of_member(member: &Member, id: ImageIdPart) -> Result<String, String> {
     if member.len > MAX_FILE_BYTES {
         return Err(too_long());
     }
-    let id = id.of(name);
-    must_be_a_line(id).map(|()| id.to_owned())
+    let id = id.in_tar(tar, name);
+    must_be_a_line(&id).map(|()| id)
 }

@@ -67,19 +67,23 @@ pub(crate) struct IdLeaves {
     id: Option<Leaf>,
     /// The path beside the bytes of an image.
     path: Option<Leaf>,
-    /// The name of the file among several.
+    /// The name of the file among several, and of the only one where ids are places.
     file: Option<String>,
 }
 
 impl IdLeaves {
     /// Finds the leaves: the column that the caller names, or one of the usual names, or the path beside the image.
+    /// Ids that are places need none.
     pub(crate) fn find(
         file: &ParquetFile,
         named: &ImagesFile,
         image: Option<&str>,
-        id: Option<&str>,
+        columns: &ImageColumns,
     ) -> Result<Self, DataError> {
-        let id = match id {
+        if columns.has_place_ids {
+            return Ok(Self { id: None, path: None, file: Some(named.own_name()) });
+        }
+        let id = match &columns.id {
             Some(name) => Some(file.leaf(name).ok_or_else(|| no_column(&named.path, name, &file.names()))?),
             None => IMAGE_ID_COLUMNS.iter().find_map(|name| file.leaf(name)),
         };
@@ -140,7 +144,7 @@ impl ImageTable {
             );
             return Err(malformed(&named.path, problem));
         }
-        let ids = IdLeaves::find(&file, named, Some(&column), columns.id.as_deref())?;
+        let ids = IdLeaves::find(&file, named, Some(&column), columns)?;
         let filter = filter.map(|filter| {
             let leaf = file.leaf(&filter.column).ok_or_else(|| missing(&filter.column))?;
             Ok((leaf, filter.values.clone()))

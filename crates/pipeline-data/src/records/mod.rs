@@ -65,12 +65,12 @@ impl Table {
                 (Self::Json(path.clone()), resolved)
             }
             TableForm::Parquet => {
-                let table = parquet::ParquetTable::open(file)?;
+                let table = parquet::ParquetTable::open(file, part == Some(ImageIdPart::Place))?;
                 let resolved = table.resolve(wanted, filter)?;
                 (Self::Parquet(table), resolved)
             }
             TableForm::Tar => {
-                let samples = samples::Samples::new(path, part.unwrap_or(ImageIdPart::Key));
+                let samples = samples::Samples::new(file, part.unwrap_or(ImageIdPart::Key));
                 let resolved = samples.resolve(wanted, filter)?;
                 (Self::Samples(samples), resolved)
             }
@@ -106,7 +106,8 @@ pub fn check_table(
     path: &Path,
     columns: &QueryColumns,
     filter: Option<&RowFilter>,
+    image_id: Option<ImageIdPart>,
 ) -> Result<(), DataError> {
     let file = ImagesFile { path: path.to_owned(), name: None };
-    Table::open(form, &file, columns, filter, None).map(|_| ())
+    Table::open(form, &file, columns, filter, image_id).map(|_| ())
 }

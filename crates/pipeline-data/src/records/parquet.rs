@@ -8,12 +8,15 @@ use super::columns::Resolved;
 use super::{Cell, QueryColumns, Record, Take, cell_of, no_column};
 use crate::images::{IdLeaves, image_column, image_leaf};
 use crate::parquet_file::{Leaf, ParquetFile};
-use crate::{DataError, ImagesFile, RowFilter};
+use crate::vectors::malformed;
+use crate::{DataError, ImageColumns, ImagesFile, RowFilter};
 
 /// A file with its schema.
 pub(super) struct ParquetTable {
     file: ParquetFile,
     named: ImagesFile,
+    /// The columns of the images beside the captions.
+    images: ImageColumns,
 }
 
 /// The relevant image of a row.
@@ -27,15 +30,22 @@ enum ImagesOf {
 }
 
 impl ParquetTable {
-    pub fn open(named: &ImagesFile) -> Result<Self, DataError> {
-        Ok(Self { file: ParquetFile::open(&named.path)?, named: named.clone() })
+    pub fn open(named: &ImagesFile, has_place_ids: bool) -> Result<Self, DataError> {
+        let images = ImageColumns { has_place_ids, ..ImageColumns::default() };
+        Ok(Self { file: ParquetFile::open(&named.path)?, named: named.clone(), images })
     }
 
     /// Finds the columns. Where images lie beside the captions, only a named column overrules their ids.
     pub fn resolve(&self, wanted: &QueryColumns, filter: Option<&RowFilter>) -> Result<Resolved, DataError> {
         let names = self.names();
         let mut resolved = Resolved::find(&self.named.path, &names, wanted, filter)?;
-        if wanted.image_ids.is_none() && self.image_beside().is_some() {
+        let is_beside = self.image_beside().is_some();
+        if self.images.has_place_ids && (wanted.image_ids.is_some() || !is_beside) {
+            let problem = "has no column of images beside its captions, whose places `image_id: place` takes";
+            let named = "has a column of ids by `columns: { item_ids: … }`, and places by `image_id: place`";
+            return Err(malformed(&self.named.path, if is_beside { named } else { problem }));
+        }
+        if wanted.image_ids.is_none() && is_beside {
             resolved.images = None;
         }
         Ok(resolved)
@@ -75,7 +85,7 @@ impl ParquetTable {
             return self.leaf(name).map(ImagesOf::Column);
         }
         match self.image_beside() {
-            Some(image) => IdLeaves::find(&self.file, &self.named, Some(&image), None).map(ImagesOf::Beside),
+            Some(image) => IdLeaves::find(&self.file, &self.named, Some(&image), &self.images).map(ImagesOf::Beside),
             None => Ok(ImagesOf::Nowhere),
         }
     }

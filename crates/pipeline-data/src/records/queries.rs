@@ -55,7 +55,7 @@ impl QueryTable<'_> {
     /// When a file cannot be read or lacks a column, and [`DataError::Stopped`] when the work is cancelled.
     pub fn read(&self) -> Result<TableQueries, DataError> {
         let mut queries = TableQueries::default();
-        let (mut first_file, mut n_shared) = (HashMap::new(), 0);
+        let mut shared = SharedKeys::default();
         for (file_idx, file) in self.files.iter().enumerate() {
             let n_before = queries.rows.len();
             let (table, columns) = Table::open(self.form, file, self.columns, self.filter, self.image_id)?;
@@ -71,14 +71,11 @@ impl QueryTable<'_> {
                 Ok(())
             })?;
             if self.form == TableForm::Tar {
-                n_shared += n_shared_with_others(&queries.rows[n_before..], file_idx, &mut first_file);
+                let (rows, numbers) = (&queries.rows[n_before..], &queries.numbers[n_before..]);
+                shared.add(rows, numbers, file_idx);
             }
         }
-        if n_shared > 0 {
-            queries.remarks.push(format!(
-                "{n_shared} samples have the key of a sample in another tar, and their captions count for its image"
-            ));
-        }
+        queries.remarks.extend(shared.remark());
         queries.remark(self.files.len());
         Ok(queries)
     }
@@ -121,17 +118,51 @@ impl QueryTable<'_> {
         if let Some(id) = ids.iter().find(|id| id.len() > MAX_ID_BYTES) {
             return Err(format!("`{column}` holds {} bytes, which are no id", id.len()));
         }
-        // The ids of samples are parts already.
-        let part = self.image_id.filter(|_| self.form != TableForm::Tar);
+        // The ids of samples are parts already, and places are none of paths.
+        let part = self.image_id.filter(|part| self.form != TableForm::Tar && *part != ImageIdPart::Place);
         Ok(Some(ids.into_iter().map(|id| part.map_or(id.clone(), |part| part.of(&id).to_owned())).collect()))
     }
 }
 
-/// The number of images of a file's queries that an earlier file has, too.
-fn n_shared_with_others(rows: &[QueryRow], file_idx: usize, first_file: &mut HashMap<String, usize>) -> usize {
-    let named: HashSet<&String> = rows.iter().filter_map(|row| row.image_ids.as_ref()?.first()).collect();
-    let mut is_of_other = |id: &&String| *first_file.entry((*id).clone()).or_insert(file_idx) != file_idx;
-    named.into_iter().filter(|id| is_of_other(id)).count()
+/// The samples of tars whose image an earlier sample has, too.
+#[derive(Default)]
+struct SharedKeys {
+    /// The file and the number of the first sample with an image.
+    first_with: HashMap<String, (usize, u64)>,
+    /// The samples whose first is in the same tar, and in another.
+    n_samples: [usize; 2],
+}
+
+impl SharedKeys {
+    /// Counts the samples of a file, given its queries with the numbers of their samples.
+    fn add(&mut self, rows: &[QueryRow], numbers: &[u64], file_idx: usize) {
+        let mut counted = None;
+        for (row, number) in rows.iter().zip(numbers) {
+            let Some(id) = row.image_ids.as_ref().and_then(|ids| ids.first()) else { continue };
+            let first = *self.first_with.entry(id.clone()).or_insert((file_idx, *number));
+            // A sample may have several captions.
+            if first != (file_idx, *number) && counted != Some(*number) {
+                counted = Some(*number);
+                self.n_samples[usize::from(first.0 != file_idx)] += 1;
+            }
+        }
+    }
+
+    fn remark(&self) -> Option<String> {
+        let [_, n_in_others] = self.n_samples;
+        let samples_have = match self.n_samples.iter().sum() {
+            0 => return None,
+            1 => "1 sample has the key of an earlier sample, and its captions count for the image of that".to_owned(),
+            n => {
+                format!("{n} samples have the key of an earlier sample, and their captions count for the image of that")
+            }
+        };
+        let way = match n_in_others {
+            0 => "within a tar, each sample needs a key of its own",
+            _ => "`image_id: place` here and in `decode-images` puts the name of the tar before the key",
+        };
+        Some(format!("{samples_have}; {way}"))
+    }
 }
 
 fn texts_of(cell: Cell, column: &str) -> Result<Vec<String>, String> {

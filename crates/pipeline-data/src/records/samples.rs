@@ -1,20 +1,18 @@
 //! The captions of tars: members whose names agree up to the first dot are one sample, as WebDataset has it.
 
-use std::path::{Path, PathBuf};
-
 use super::columns::Resolved;
 use super::{Cell, QueryColumns, Record, Take, json};
 use crate::image_names::{ImageIdPart, NameKind, kind_of};
 use crate::json_line::Fields;
 use crate::tar::{Member, Members};
-use crate::{DataError, RowFilter};
+use crate::{DataError, ImagesFile, RowFilter};
 
 /// The longest text or JSON of a sample, in bytes.
 const MAX_TEXT_BYTES: u64 = 16 << 20;
 
 /// A tar of samples.
 pub(super) struct Samples {
-    path: PathBuf,
+    tar: ImagesFile,
     part: ImageIdPart,
 }
 
@@ -30,8 +28,8 @@ struct Sample {
 }
 
 impl Samples {
-    pub fn new(path: &Path, part: ImageIdPart) -> Self {
-        Self { path: path.to_owned(), part }
+    pub fn new(tar: &ImagesFile, part: ImageIdPart) -> Self {
+        Self { tar: tar.clone(), part }
     }
 
     /// Finds the columns in the first sample with a text: extensions such as `txt`, and fields such as `json.caption`.
@@ -44,17 +42,17 @@ impl Samples {
         // The captions of samples are texts of their own.
         if wanted.text.is_none() && names.iter().any(|name| name == "txt") {
             let wanted = QueryColumns { text: Some("txt".to_owned()), ..wanted.clone() };
-            return Resolved::find(&self.path, &names, &wanted, filter);
+            return Resolved::find(&self.tar.path, &names, &wanted, filter);
         }
         let text = wanted.text.clone().or_else(|| self.usual_field(&names));
-        Resolved::find(&self.path, &names, &QueryColumns { text, ..wanted.clone() }, filter)
+        Resolved::find(&self.tar.path, &names, &QueryColumns { text, ..wanted.clone() }, filter)
     }
 
     /// The only field of a sample's JSON with a usual name for captions.
     fn usual_field(&self, names: &[String]) -> Option<String> {
         let fields: Vec<String> =
             names.iter().filter_map(|name| name.strip_prefix("json.")).map(str::to_owned).collect();
-        let found = Resolved::find(&self.path, &fields, &QueryColumns::default(), None).ok()?;
+        let found = Resolved::find(&self.tar.path, &fields, &QueryColumns::default(), None).ok()?;
         Some(format!("json.{}", found.text))
     }
 
@@ -81,11 +79,11 @@ impl Samples {
         is_wanted: &dyn Fn(&str) -> bool,
         each: &mut dyn FnMut(Sample) -> Result<bool, DataError>,
     ) -> Result<(), DataError> {
-        let mut members = Members::open(&self.path)?;
+        let mut members = Members::open(&self.tar.path)?;
         let mut sample = Sample::default();
         while let Some(member) = members.next()? {
             let Some((key, extension)) = parts_of(&member.name) else { continue };
-            if key != sample.key {
+            if key != sample.key || sample.has(&member.name, &extension) {
                 let whole = std::mem::replace(
                     &mut sample,
                     Sample { key: key.to_vec(), number: member.number, ..Sample::default() },
@@ -112,7 +110,7 @@ impl Samples {
             (Some(name), _) => sample.cell(name)?,
             (None, Some(image)) => {
                 let name = str::from_utf8(image).map_err(|_| "the name of its image is not UTF-8")?;
-                Cell::One(self.part.of(name).to_owned())
+                Cell::One(self.part.in_tar(&self.tar, name))
             }
             (None, None) => Cell::Absent,
         };
@@ -123,6 +121,11 @@ impl Samples {
 }
 
 impl Sample {
+    /// Whether this member would be there twice: another sample with the same key begins.
+    fn has(&self, name: &[u8], extension: &str) -> bool {
+        self.image.as_deref() == Some(name) || self.texts.iter().any(|(known, _)| known == extension)
+    }
+
     fn is_any(&self) -> bool {
         self.image.is_some() || !self.texts.is_empty()
     }

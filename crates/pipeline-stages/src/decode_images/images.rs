@@ -17,7 +17,7 @@ use rayon::ThreadPool;
 use super::named::Named;
 use super::origin::{ImageForm, Origin};
 use super::params::Geometry;
-use super::{QUERIES, index};
+use super::{QUERIES, clashes, index};
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::seconds::Seconds;
 
@@ -157,6 +157,7 @@ impl<'a> DecodedImages<'a> {
         if let Some(named) = &named {
             named.tell_of_missing(path, &images, origin.max_samples.is_some(), context)?;
         }
+        clashes::must_be_none(path, origin, &images)?;
         images.remarks().iter().for_each(|remark| context.host.warn(remark.clone()));
         let wanted = if origin.form == ImageForm::Tsv { &WANTED } else { &WANTED_ELSEWHERE };
         let digests = images.rows().iter().map(|row| Digest::from_bytes(row.row_digest())).collect();

@@ -1,5 +1,6 @@
 //! `decode-images`: the images of a data set to RGB pixels of one size, shard by shard.
 
+mod clashes;
 mod images;
 mod index;
 mod like;
@@ -237,6 +238,8 @@ impl Stage for DecodeImages {
                 let mut params = manifest_params(&self.params.with(geometry));
                 let form = ImageForm::of(self.params.path.path()).word();
                 params.extend(form.map(|form| ("form".to_owned(), format!("\"{form}\""))));
+                let is_place = self.params.image_id == Some(ImageIdName::Place);
+                params.extend(is_place.then(|| table_files::place_param(self.params.path.path())).flatten());
                 params
             }
             // No result is remembered under such a param: without the model the geometry is not known.
@@ -292,7 +295,7 @@ impl ShardedStage for DecodeImages {
 
     fn in_rows(&self) -> InRows {
         InRows {
-            params: &["columns", "form", "image_id", "max_samples", SHARD_MIB, "split"],
+            params: &["columns", "file", "form", "image_id", "max_samples", SHARD_MIB, "split"],
             sources: &["path"],
             inputs: &[QUERIES],
         }

@@ -88,11 +88,13 @@ pub(super) struct Origin<'a> {
 impl<'a> Origin<'a> {
     pub(super) fn new(params: &'a DecodeImagesParams, split: Option<&'a Split>) -> Self {
         let path = params.path.path();
+        let id = params.image_id.map(|part| part.part());
+        let columns = params.columns.as_ref().map(|columns| columns.columns()).unwrap_or_default();
         Self {
             path,
             form: ImageForm::of(path),
-            columns: params.columns.as_ref().map(|columns| columns.columns()).unwrap_or_default(),
-            id: params.image_id.map(|part| part.part()),
+            columns: ImageColumns { has_place_ids: id == Some(ImageIdPart::Place), ..columns },
+            id,
             split,
             max_samples: params.max_samples,
         }
@@ -128,8 +130,21 @@ impl<'a> Origin<'a> {
             Err(StageError::new(format!("`{name}` has no meaning for `{}`: {what}", self.path.display())))
         };
         let is_table = self.form == ImageForm::Parquet;
-        if self.id.is_some() && (is_table || self.form == ImageForm::Tsv) {
-            return has_no_meaning("image_id", "its rows have ids of their own; paths of folders and tars have parts");
+        let has_places = matches!(self.form, ImageForm::Tar | ImageForm::Parquet);
+        match self.id {
+            Some(ImageIdPart::Place) if !has_places => {
+                return has_no_meaning("image_id: place", "tars and Parquet have places; `path` is that in a folder");
+            }
+            Some(ImageIdPart::Place) if self.columns.id.is_some() => {
+                return has_no_meaning("image_id: place", "`columns: { id: … }` names the ids");
+            }
+            Some(part) if part != ImageIdPart::Place && (is_table || self.form == ImageForm::Tsv) => {
+                return has_no_meaning(
+                    "image_id",
+                    "its rows have ids of their own; paths of folders and tars have parts",
+                );
+            }
+            _ => {}
         }
         if self.columns.id.is_some() && !is_table
             || self.columns.image.is_some() && !is_table && self.form != ImageForm::Tar
@@ -199,13 +214,20 @@ impl<'a> Origin<'a> {
         let form = self.form.word().map(str::to_owned);
         let image = ("image", text(&self.columns.image));
         if self.form == ImageForm::Tar {
-            let part = serde_json::Value::from(format!("{:?}", self.id_part()).to_lowercase());
-            return vec![("form", text(&form)), image, ("image_id", part.to_string())];
+            let id_part = self.id_part();
+            let part = serde_json::Value::from(format!("{id_part:?}").to_lowercase());
+            let name = (id_part == ImageIdPart::Place).then(|| ("name", text(&Some(file.own_name()))));
+            let params = vec![("form", text(&form)), image, ("image_id", part.to_string())];
+            return params.into_iter().chain(name).collect();
         }
         let filter = Split::filter(self.split).map(|filter| (&filter.column, &filter.values));
         // Images without an id are named by their file.
-        let (id, name) = (("id", text(&self.columns.id)), ("name", text(&file.name)));
-        vec![("form", text(&form)), image, id, name, ("split", serde_json::json!(filter).to_string())]
+        let is_place = self.columns.has_place_ids;
+        let name = if is_place { Some(file.own_name()) } else { file.name.clone() };
+        let (id, name) = (("id", text(&self.columns.id)), ("name", text(&name)));
+        let place = is_place.then(|| ("image_id", "\"place\"".to_owned()));
+        let params = vec![("form", text(&form)), image, id, name, ("split", serde_json::json!(filter).to_string())];
+        params.into_iter().chain(place).collect()
     }
 
     fn id_part(&self) -> ImageIdPart {

@@ -29,7 +29,8 @@ pub(crate) struct DecodeImagesParams {
     // Not part of the manifest: the content is, as sources.
     #[serde(skip_serializing)]
     pub(super) path: SpecPath,
-    /// The part of an image's path that is its id: by default `path` in folders and `key` in tars.
+    /// The part of an image's path that is its id: by default `path` in folders and `key` in tars. Parquet takes
+    /// `place` only, instead of ids in columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) image_id: Option<ImageIdName>,
     /// The columns of Parquet; by default `image`, and `image_id`, `item_id`, `img_id` or `id`, else the image's own
@@ -88,6 +89,9 @@ pub(crate) enum ImageIdName {
     Stem,
     /// The path up to the first dot of the name, as WebDataset has it: `dogs/7`.
     Key,
+    /// The place: the tar's name before the key, as `shard-0.tar/dogs/7`; in Parquet the file and the row, as
+    /// `train.parquet#17`. For keys, paths or ids that come again in another file.
+    Place,
 }
 
 impl ImageIdName {
@@ -97,6 +101,7 @@ impl ImageIdName {
             Self::Name => ImageIdPart::Name,
             Self::Stem => ImageIdPart::Stem,
             Self::Key => ImageIdPart::Key,
+            Self::Place => ImageIdPart::Place,
         }
     }
 }
@@ -115,7 +120,7 @@ pub(super) struct ImageColumnsParams {
 
 impl ImageColumnsParams {
     pub(super) fn columns(&self) -> ImageColumns {
-        ImageColumns { image: self.image.clone(), id: self.id.clone() }
+        ImageColumns { image: self.image.clone(), id: self.id.clone(), has_place_ids: false }
     }
 }
 

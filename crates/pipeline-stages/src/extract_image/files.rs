@@ -11,6 +11,18 @@ use super::expected::Decoding;
 use super::pixels::Pixels;
 use crate::decode_images::{DecodedImages, rejects};
 use crate::extraction::{ReadRows, Rows};
+use crate::shard_sizes::SHARD_MIB;
+
+/// The params of `decode` that only affect the rows.
+pub(super) const IN_ROWS: &[&str] = &[
+    "decode.columns",
+    "decode.file",
+    "decode.form",
+    "decode.image_id",
+    "decode.max_samples",
+    "decode.split",
+    SHARD_MIB,
+];
 
 /// The images of files that a stage decodes and encodes.
 pub(super) struct ImageFiles<'a> {

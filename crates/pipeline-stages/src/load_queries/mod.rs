@@ -17,6 +17,7 @@ use pipeline_data::QueryRow;
 use pipeline_spec::SpecError;
 
 use crate::artifact::{self, RejectedRow, Wanted};
+use crate::decode_images::ImageIdName;
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
 use crate::missing_file;
 use crate::published;
@@ -81,6 +82,8 @@ impl Stage for LoadQueries {
         let mut params = manifest_params(&self.params);
         let form = self.params.form().word();
         params.extend(form.map(|form| ("form".to_owned(), format!("\"{form}\""))));
+        let is_place = self.params.image_id == Some(ImageIdName::Place);
+        params.extend(is_place.then(|| table_files::place_param(self.params.path.path())).flatten());
         params
     }
 
@@ -115,7 +118,11 @@ impl ShardedStage for LoadQueries {
     }
 
     fn in_rows(&self) -> InRows {
-        InRows { params: &["columns", "form", "group", "image_id", "split"], sources: &["path"], ..InRows::default() }
+        InRows {
+            params: &["columns", "file", "form", "group", "image_id", "split"],
+            sources: &["path"],
+            ..InRows::default()
+        }
     }
 
     fn shard_name(&self, shard_idx: usize) -> String {

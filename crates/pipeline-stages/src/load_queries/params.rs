@@ -31,7 +31,7 @@ pub(super) struct LoadQueriesParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) columns: Option<ColumnsParams>,
     /// The part of an image's path that is its id, as in `decode-images`; the path as it is written when absent, and
-    /// `key` in tars.
+    /// `key` in tars. `place` is that of the image beside the caption, in tars and Parquet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) image_id: Option<ImageIdName>,
     /// One query of all rows with the same text, which has the images of all; each row is a query when absent.
@@ -151,6 +151,13 @@ impl LoadQueriesParams {
     /// data shows. What is missing is no mistake.
     pub(super) fn check(&self, split: Option<&Split>) -> Result<(), StageError> {
         let path = self.path.path();
+        let has_places = matches!(self.form(), QueryForm::Table(TableForm::Parquet | TableForm::Tar));
+        if self.image_id == Some(ImageIdName::Place) && !has_places {
+            let message =
+                format!("`image_id: place` has no meaning for `{}`: it names images by itself", path.display());
+            let help = "only captions in tars and Parquet have the image beside them, whose place is its id";
+            return Err(StageError::new(message).with_help(help));
+        }
         let QueryForm::Table(form) = self.form() else {
             if let Some(filter) = Split::filter(split) {
                 let message = format!("`split` by the column `{}` needs `columns`, too", filter.column);
@@ -161,7 +168,8 @@ impl LoadQueriesParams {
         };
         let Ok(files) = table_files::files(path, &WORDS) else { return Ok(()) };
         let Some(first) = files.first() else { return Ok(()) };
-        let checked = check_table(form, &first.path, &self.columns(), Split::filter(split));
+        let part = self.image_id.map(|part| part.part());
+        let checked = check_table(form, &first.path, &self.columns(), Split::filter(split), part);
         match checked {
             // Another program may still be writing it; a run will say so.
             Err(DataError::Open { .. } | DataError::Read { .. }) | Ok(()) => Ok(()),

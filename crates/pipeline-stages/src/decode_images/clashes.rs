@@ -1,0 +1,53 @@
+//! Refuses different images of one id: a caption that names the id could mean either.
+
+use std::path::Path;
+
+use pipeline_core::StageError;
+use pipeline_data::{Clashes, ImagePlace, Images};
+
+use super::origin::{ImageForm, Origin};
+
+/// Fails where two of the images that are taken have one id and other bytes.
+///
+/// # Errors
+/// With both places, and the param that gives other ids.
+pub(super) fn must_be_none(path: &Path, origin: &Origin<'_>, images: &Images) -> Result<(), StageError> {
+    let Some(clashes) = images.clashes() else { return Ok(()) };
+    let Clashes { n_images, id, place, first } = clashes;
+    let images = match n_images {
+        1 => "an image".to_owned(),
+        n_images => format!("{n_images} images"),
+    };
+    let message = format!(
+        "`{}` has {images} with the id of another image, so that captions would name the wrong one: {} and {} are \
+         different images with the id `{id}`",
+        path.display(),
+        of(origin.form, first),
+        of(origin.form, place)
+    );
+    Err(StageError::new(message).with_help(help(origin, clashes)))
+}
+
+fn of(form: ImageForm, place: &ImagePlace) -> String {
+    let place = place.to_string();
+    if form == ImageForm::Tar { place.replacen("row ", "member ", 1) } else { place }
+}
+
+fn help(origin: &Origin<'_>, clashes: &Clashes) -> String {
+    let place = "`image_id: place` here and in `load-queries`";
+    match origin.form {
+        ImageForm::Folder => "`image_id: path` keeps the folders apart: it is the whole path below this one".to_owned(),
+        ImageForm::Tar if clashes.place.file != clashes.first.file => {
+            format!("{place} puts the name of the tar before the key, such as `shard-1.tar/0001`")
+        }
+        ImageForm::Tar => {
+            "where samples have several images, `columns: { image: rgb.jpg }` names the extension of one; \
+                           a key that comes again in a tar must be another one there"
+                .to_owned()
+        }
+        ImageForm::Parquet | ImageForm::Tsv => format!(
+            "{place} takes the file and the row as ids, such as `train.parquet#17`; `columns: {{ id: … }}` names a \
+             column of ids"
+        ),
+    }
+}
