@@ -22,7 +22,7 @@ pub fn run(project: &Project, args: &[&str]) -> String {
 }
 
 /// The shards of a stage's artifact.
-fn shards(project: &Project, spec: &str, stage: &str) -> Vec<PathBuf> {
+pub fn shards(project: &Project, spec: &str, stage: &str) -> Vec<PathBuf> {
     let folder = project.command(&["path", spec, stage]).output().unwrap();
     assert!(folder.status.success(), "{folder:?}");
     let folder = PathBuf::from(String::from_utf8(folder.stdout).unwrap().trim());
@@ -240,6 +240,9 @@ fn mistakes_about_data_are_found_before_anything_runs() {
     copy(&fixtures().join("data/forms"), &project.path("data"));
     fs::create_dir_all(project.path("empty/deeper")).unwrap();
     project.write("empty/notes.txt", "");
+    project.write("captions.txt", "image,caption\n1.jpg,A child .\n");
+    fs::create_dir(project.path("tables")).unwrap();
+    fs::copy(project.path("data/hub-0.parquet"), project.path("tables/train-0.parquet")).unwrap();
     let decode = |params: &str| format!("stages:\n  a: {{ kind: decode-images, params: {{ {params} }} }}\n");
     let load = |params: &str| format!("stages:\n  a: {{ kind: load-queries, params: {{ {params} }} }}\n");
     for (spec, message) in [
@@ -255,12 +258,22 @@ fn mistakes_about_data_are_found_before_anything_runs() {
         (decode("path: data/photos, split: { part: a }"), "`of` has no part `a`"),
         (decode("path: data/photos, split: { column: x }"), "needs either `value` or `values`"),
         (decode("path: data/flickr.csv.tar"), "cannot be read"),
+        (decode("path: data/hub-0.parquet, split: { column: split, value: tarin }"), "which has `train`"),
         (load("path: data/photos"), "metadata.csv"),
         (load("path: data/flickr.csv, columns: { text: caption }"), "no column `caption`"),
         (load("path: data/flickr.csv, split: { column: set, value: train }"), "no column `set`"),
         (load("path: data/samples-0.tar, columns: { text: json.captoin }"), "did you mean `json.caption`?"),
         (load("path: data/hub-0.parquet, columns: { text: sentences }"), "no column `sentences`"),
         (load("path: data/metadata.jsonl, split: { column: x, value: y }"), "cannot be read"),
+        (
+            load("path: data/flickr.csv, split: { column: split, value: vaild }"),
+            "no row has `vaild` in the column `split`, which has `train`, `valid`",
+        ),
+        (load("path: captions.txt"), "is read where its name ends in `.csv`"),
+        (load("path: captions.txt, columns: { text: caption }"), "is read where its name ends in `.csv`"),
+        (load("path: tables"), "`path: [FOLDER]/tables/*.parquet` names its .parquet files"),
+        (decode("path: tables"), "`path: [FOLDER]/tables/*.parquet` names its .parquet files"),
+        (decode("path: 'data/*'"), "stands for several files, and must end in .tar or .parquet"),
         (load("path: data/photos/metadata.csv, image_id: place"), "`image_id: place` has no meaning"),
         (load("path: data/names.parquet, image_id: place"), "has no column of images beside its captions"),
         (decode("path: data/photos, image_id: place"), "`image_id: place` has no meaning"),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::forms::{bitmap, image_ids, queries, run, tar_of};
+use crate::forms::{bitmap, image_ids, queries, run, shards, tar_of};
 use crate::notebook::fixtures;
 use crate::project::{Project, copy};
 
@@ -47,6 +47,13 @@ fn different_images_of_one_path_are_refused_and_places_tell_them_apart() {
     run(&project, &["spec.yaml"]);
     assert_eq!(image_ids(&project, "spec.yaml", "images")[3], "other.parquet#3");
     assert_eq!(named(&project, "captions")[3], "x -> other.parquet#3");
+
+    // Ids with a decimal point never meet others; data URLs are base64.
+    let columns = ["--set", "images.params.image_id=null", "--set", "images.params.columns={image: url, id: number}"];
+    let reply = refusal(&project, &[columns.as_slice(), &["--keep-going"]].concat());
+    assert!(reply.contains("`number` is the decimal number `0.0`") && reply.contains("Int64"), "{reply}");
+    let urls = "images.params.columns={image: url, id: text}";
+    run(&project, &["spec.yaml", columns[0], columns[1], columns[2], urls]);
 }
 
 #[test]
@@ -95,6 +102,21 @@ fn keys_that_restart_in_each_tar_are_refused_and_places_tell_them_apart() {
     fs::write(project.path("shard-0.tar"), tar_of(&other)).unwrap();
     let reply = refusal(&project, &["--keep-going"]);
     assert!(reply.contains("a key that comes again in a tar must be another one there"), "{reply}");
+    assert!(reply.contains("1 member skipped, the first at member 3 of `shard-0.tar`: no text"), "{reply}");
+}
+
+#[test]
+fn a_data_url_is_the_image_in_it_and_an_empty_field_is_named() {
+    let project =
+        Project::with_spec("stages: { images: { kind: decode-images, params: { path: images.txt, size: [1, 1] } } }\n");
+    let image = pipeline_data::encode_base64(&bitmap(0x0a0b0c));
+    project.write("images.txt", &format!("5\t{image}\n6\tdata:image/bmp;base64,{image}\n7\t\n"));
+    let reply = run(&project, &["spec.yaml"]);
+    assert!(reply.contains("1 row skipped, the first at line 3 of `images.txt`: no image after the tab"), "{reply}");
+    let shards = shards(&project, "spec.yaml", "images");
+    let rows = pipeline_data::read_pixels(&shards[0]).unwrap().rows;
+    assert_eq!(rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["5", "6"]);
+    assert!(rows[0].pixels.is_some() && rows[0].pixels == rows[1].pixels && rows[0].digest == rows[1].digest);
 }
 
 #[test]

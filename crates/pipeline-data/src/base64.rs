@@ -4,6 +4,8 @@ use crate::DecodeError;
 
 /// Marks a byte that is not a base64 character.
 const NONE: u8 = 64;
+/// The longest beginning of a data URL, in bytes.
+const MAX_DATA_URL_BYTES: usize = 128;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const VALUES: [u8; 256] = values();
 static PLACED_VALUES: [[u32; 256]; 4] = placed_values();
@@ -89,6 +91,15 @@ const fn placed_values() -> [[u32; 256]; 4] {
     placed
 }
 
+/// The base64 in a data URL, such as `data:image/png;base64,iVBO…`; any other text as it is.
+pub(crate) fn without_data_url(text: &[u8]) -> &[u8] {
+    let begin = &text[..text.len().min(MAX_DATA_URL_BYTES)];
+    let Some(comma) = begin.iter().position(|byte| *byte == b',') else { return text };
+    let (scheme, encoding) = (begin.get(..5).unwrap_or_default(), &begin[..comma]);
+    let is_base64 = encoding.len() >= 7 && encoding[encoding.len() - 7..].eq_ignore_ascii_case(b";base64");
+    if scheme.eq_ignore_ascii_case(b"data:") && is_base64 { &text[comma + 1..] } else { text }
+}
+
 /// Encodes bytes as base64, in the standard alphabet and padded.
 pub fn encode_base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -161,6 +172,18 @@ mod tests {
             [encode_base64(b"h"), encode_base64(b"hello"), encode_base64(&[0xfb, 0xff])],
             ["aA==", "aGVsbG8=", "+/8="]
         );
+    }
+
+    #[test]
+    fn a_data_url_is_its_base64_and_any_other_text_stays() {
+        let check = |text: &str, expected: &str| assert_eq!(without_data_url(text.as_bytes()), expected.as_bytes());
+        check("data:image/png;base64,aGVs", "aGVs");
+        check("DATA:image/svg+xml;charset=utf-8;BASE64,aGVs", "aGVs");
+        check("data:;base64,", "");
+        let too_long = format!("data:{};base64,aGVs", "x".repeat(200));
+        for text in ["", "aGVs", "data:image/png,aGVs", "data:aGVs", "x:;base64,aGVs", ";base64,aGVs", &too_long] {
+            check(text, text);
+        }
     }
 
     #[test]

@@ -96,7 +96,9 @@ pub fn looks_like(path: &Path) -> Option<&'static str> {
     let line = text.lines().next().unwrap_or_default().trim_end();
     match line.chars().next()? {
         '[' => Some("one JSON array"),
-        '{' if serde_json::from_str::<serde_json::Map<_, _>>(line).is_ok() => Some("JSON objects, one a line"),
+        // Whether it is right within is another question, such as that of `NaN`.
+        '{' if line.ends_with('}') => Some("JSON objects, one a line"),
+        '{' if line.len() + 1 >= bytes.len() && bytes.len() as u64 == N_LOOKED_AT => None,
         '{' => Some("one JSON document over several lines"),
         '<' => Some("HTML or XML"),
         _ if line.contains('\t') => Some("tab-separated text"),
@@ -136,6 +138,8 @@ mod tests {
             ("\u{feff}\n[{\"a\": 1}]", Some("one JSON array")),
             ("{\n  \"a\": 1\n}", Some("one JSON document over several lines")),
             ("{\"a\": 1}\n", Some("JSON objects, one a line")),
+            ("{\"a\": NaN}\n", Some("JSON objects, one a line")),
+            (&format!("{{\"a\": \"{}\"}}\n", "x".repeat(5000)), None),
             ("<!DOCTYPE html>", Some("HTML or XML")),
             ("hello", None),
             ("", None),

@@ -66,8 +66,9 @@ fn reason_of(error: &serde_json::Error, line: &str) -> String {
         serde_json::error::Category::Data => "not a JSON object".to_owned(),
         _ => {
             let column = error.column();
-            let rest = line.get(column.saturating_sub(2)..).unwrap_or_default().trim_start();
-            let no_number = ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| rest.starts_with(word));
+            let rest = |n_before: usize| line.get(column.saturating_sub(n_before)..).unwrap_or_default().trim_start();
+            let is_here = |word: &&str| [1, 2].iter().any(|n_before| rest(*n_before).starts_with(word));
+            let no_number = ["-Infinity", "Infinity", "NaN"].into_iter().find(is_here);
             let no_number = no_number.map(|word| format!(": `{word}` is no number of JSON")).unwrap_or_default();
             format!("not JSON from column {column}{no_number}")
         }
@@ -148,6 +149,7 @@ mod tests {
         assert_eq!(reason(br#"[1, "text"]"#), "not a JSON object");
         assert_eq!(reason(b"{\"text\": \"\xff\"}"), "not UTF-8");
         assert_eq!(reason(br#"{"a": NaN}"#), "not JSON from column 7: `NaN` is no number of JSON");
+        assert_eq!(reason(br#"{"a": [NaN]}"#), "not JSON from column 8: `NaN` is no number of JSON");
         assert_eq!(reason(br#"{"a": [1, Infinity]}"#), "not JSON from column 11: `Infinity` is no number of JSON");
         assert_eq!(reason(br#"{"a": [-Infinity]}"#), "not JSON from column 9: `-Infinity` is no number of JSON");
     }

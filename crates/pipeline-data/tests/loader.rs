@@ -90,7 +90,8 @@ fn lines_that_are_no_rows_are_listed_with_their_number() {
     let listed: Vec<_> =
         tsv.skipped().iter().map(|skipped| (skipped.place.number.unwrap(), skipped.reason.as_str())).collect();
     let no_tab = "no tab between id and image";
-    assert_eq!(listed, [(1, "line 10 has the same id `1`"), (3, no_tab), (13, no_tab)]);
+    let no_image = "no image after the tab";
+    assert_eq!(listed, [(1, "line 10 has the same id `1`"), (3, no_tab), (13, no_image)]);
     let failures: Vec<_> = tsv
         .rows()
         .iter()

@@ -70,7 +70,8 @@ impl LocateError {
             Self::NoSpec { name, folders, here } => {
                 let mut specs = specs_around(here, here);
                 if let Some(folder) = name.parent().map(|folder| here.join(folder)).filter(|folder| folder.is_dir()) {
-                    specs.extend(specs_around(&folder, here));
+                    let known = specs.clone();
+                    specs.extend(specs_around(&folder, here).into_iter().filter(|spec| !known.contains(spec)));
                 }
                 let files = yaml_files(folders);
                 let near = nearest_file(name, &files).or_else(|| nearest_file(name, &specs));

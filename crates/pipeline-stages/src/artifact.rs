@@ -13,7 +13,7 @@ use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use pipeline_models::{Precision, TokenLayout};
 use serde::{Deserialize, Serialize};
 
-use crate::tokens;
+use crate::{table_files, tokens};
 
 /// The file with the rejected rows: one [`RejectedRow`] per line. Absent when there are none.
 pub(crate) const REJECTS: &str = "rejects.jsonl";
@@ -65,13 +65,14 @@ impl RejectedRow {
         Self { file: place.file, line: place.number, id, reason }
     }
 
-    /// The place, after `the first`.
-    fn place(&self) -> String {
+    /// The place in the files of `path`, after `the first`.
+    fn place(&self, path: &Path) -> String {
+        let unit = table_files::unit(path);
         match (&self.file, self.line) {
-            (None, Some(line)) => format!("at line {line}"),
+            (None, Some(line)) => format!("at {unit} {line}"),
             (None, None) => "the file itself".to_owned(),
             (Some(file), None) => format!("`{file}`"),
-            (Some(file), Some(line)) => format!("at row {line} of `{file}`"),
+            (Some(file), Some(line)) => format!("at {} {line} of `{file}`", if unit == "line" { "row" } else { unit }),
         }
     }
 }
@@ -315,10 +316,8 @@ pub(crate) fn warn_rejects(
 ) {
     let Some(first) = rejects.first() else { return };
     let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let place = match (&first.file, first.line) {
-        (None, Some(line)) => format!("at line {line} of `{file}`"),
-        _ => first.place(),
-    };
+    let of_file = if first.file.is_none() && first.line.is_some() { format!(" of `{file}`") } else { String::new() };
+    let place = first.place(path) + &of_file;
     let column = column(first).map(|column| format!("{column}: ")).unwrap_or_default();
     let more = if rejects.len() > 1 { format!("; `{REJECTS}` in the artifact lists all") } else { String::new() };
     let plural = if rejects.len() == 1 { "" } else { "s" };
@@ -353,7 +352,7 @@ pub(crate) fn nothing_usable(path: &Path, wanted: &Wanted, rejects: &[RejectedRo
         [] if looks.is_empty() => format!("`{shown}` has no {what}, or none that are taken"),
         [] => format!("`{shown}` has no {what}: all its lines are blank"),
         [only] => {
-            let place = only.place();
+            let place = only.place(path);
             let place = place.strip_prefix("at ").unwrap_or(&place);
             format!("`{shown}` has no {what}: its only {row}, {place}, cannot be used: {}", only.reason)
         }
@@ -361,7 +360,7 @@ pub(crate) fn nothing_usable(path: &Path, wanted: &Wanted, rejects: &[RejectedRo
             let n = rejects.len();
             format!(
                 "`{shown}` has no {what}: none of its {n} {row}s can be used, the first {}: {}",
-                first.place(),
+                first.place(path),
                 first.reason
             )
         }

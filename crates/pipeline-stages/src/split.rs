@@ -1,7 +1,9 @@
 //! `split`: the rows of a data set that a stage takes, by a column or by the hash of an image's id.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use pipeline_core::StageError;
 use pipeline_data::{Parts, RowFilter};
 use pipeline_spec::{Node, SpecError, nearest};
 use schemars::JsonSchema;
@@ -53,6 +55,12 @@ pub(crate) enum Split {
 }
 
 impl Split {
+    /// The error where no row has the value of a split.
+    pub(crate) fn takes_no_row(path: &Path, what: &str, reason: &str) -> StageError {
+        StageError::new(format!("`{}` has no {what} of the split: {reason}", path.display()))
+            .with_help("`split: { column: …, value: … }` takes the rows with that value, letter by letter")
+    }
+
     /// Checks `split` among the params of a stage.
     ///
     /// # Errors

@@ -77,6 +77,34 @@ pub(crate) fn source_name(file: &ImagesFile) -> String {
     file.name.as_ref().map_or("path".to_owned(), |name| format!("path/{name}"))
 }
 
+/// What a place in the files of a path counts.
+pub(crate) fn unit(path: &Path) -> &'static str {
+    match extension(path).as_str() {
+        "tar" => "member",
+        "parquet" | "pq" => "row",
+        _ => "line",
+    }
+}
+
+/// Advice where a path names a folder that has tars or Parquet files; empty for others.
+pub(crate) fn way_to_files(folder: &Path) -> String {
+    let entries = folder.read_dir().into_iter().flatten().flatten().take(1000);
+    let extensions = entries.map(|entry| extension(&entry.path()));
+    let found = extensions.filter(|extension| matches!(extension.as_str(), "parquet" | "pq" | "tar")).min();
+    found
+        .map(|found| format!("; `path: {}` names its .{found} files", folder.join(format!("*.{found}")).display()))
+        .unwrap_or_default()
+}
+
+/// What a text file looks like, and the ending of the name by which it is read as a table; `None` for other files.
+pub(crate) fn ending_of_table(path: &Path) -> Option<(&'static str, &'static str)> {
+    match pipeline_data::looks_like(path)? {
+        looks @ "comma-separated text" => Some((looks, ".csv")),
+        looks @ "tab-separated text" => Some((looks, ".tsv")),
+        _ => None,
+    }
+}
+
 /// The name of the only file of a path as a param of manifests, for ids that are places; those of several are names of
 /// sources.
 pub(crate) fn place_param(path: &Path) -> Option<(String, String)> {

@@ -111,7 +111,9 @@ fn a_file_of_which_nothing_can_be_used_is_an_error_that_says_what_it_looks_like(
                   from column 1";
     assert_eq!(message, expect);
     assert!(
-        help.starts_with("it looks like comma-separated text; `load-queries` reads one JSON object a line"),
+        help.starts_with(
+            "it looks like comma-separated text: a table of captions is read where its name ends in `.csv`"
+        ),
         "{help}"
     );
     let (message, help) = queries("{\"query_id\": 1}\n");

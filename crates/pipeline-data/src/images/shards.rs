@@ -1,11 +1,20 @@
 //! Indexes the images of several files, each an archive or a table: tars and Parquet.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
 use super::collect::{Found, Take};
 use super::table::ImageTables;
 use super::{Form, ImageRow, Images, ImagesFile, MAX_FILE_BYTES, Selection, too_long};
 use crate::DataError;
 use crate::image_names::{ImageIdPart, NameKind, kind_of, must_be_a_line, text_of};
+use crate::json_line::shortened;
+use crate::parquet_file::ParquetFile;
+use crate::records::{Cell, cell_of, no_column};
 use crate::tar::{Member, Members};
+
+/// The most values of a column that a message lists.
+const MAX_VALUES: usize = 10;
 
 /// The columns of a table of images, where the caller names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +34,48 @@ pub struct RowFilter {
     pub column: String,
     /// The values.
     pub values: Vec<String>,
+}
+
+impl RowFilter {
+    /// Remembers the value of a row, unless there are many others.
+    pub(crate) fn note(&self, value: &str, values: &mut BTreeSet<String>) {
+        if !values.contains(value) && (values.len() < MAX_VALUES || self.values.iter().any(|wanted| wanted == value)) {
+            values.insert(value.to_owned());
+        }
+    }
+
+    /// A sentence about the wanted values that no row has, given the values of rows; `None` if rows have all of them.
+    pub(crate) fn values_without_rows(&self, values: &BTreeSet<String>) -> Option<String> {
+        let listed = |values: &mut dyn Iterator<Item = &String>| {
+            let listed: Vec<String> = values.take(MAX_VALUES).map(|value| format!("`{}`", shortened(value))).collect();
+            listed.join(", ")
+        };
+        let missing = listed(&mut self.values.iter().filter(|value| !values.contains(*value)));
+        let there =
+            if values.is_empty() { "is empty".to_owned() } else { format!("has {}", listed(&mut values.iter())) };
+        (!missing.is_empty()).then(|| format!("no row has {missing} in the column `{}`, which {there}", self.column))
+    }
+
+    /// The same for Parquet files, of which only this column is read.
+    ///
+    /// # Errors
+    /// When one cannot be read, or lacks the column.
+    pub fn values_without_rows_in(&self, files: &[ImagesFile]) -> Result<Option<String>, DataError> {
+        let mut values = BTreeSet::new();
+        for named in files {
+            let file = ParquetFile::open(&named.path)?;
+            let leaf = file.leaf(&self.column).ok_or_else(|| no_column(&named.path, &self.column, &file.names()))?;
+            file.scan(&[&leaf], &mut |batch| {
+                for row_idx in 0..batch.num_rows() {
+                    if let Cell::One(value) = cell_of(batch, &leaf, row_idx) {
+                        self.note(&value, &mut values);
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(self.values_without_rows(&values))
+    }
 }
 
 impl Images {

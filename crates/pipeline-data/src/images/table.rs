@@ -11,6 +11,7 @@ use super::collect::{Found, Take};
 use super::shards::{ImageColumns, RowFilter};
 use super::{Form, ImageRow, Images, ImagesFile, MAX_FILE_BYTES, Selection, too_long};
 use crate::DataError;
+use crate::base64::without_data_url;
 use crate::image_names::must_be_a_line;
 use crate::json_line::shortened;
 use crate::parquet_file::{Leaf, ParquetFile};
@@ -220,7 +221,7 @@ fn bytes_at(array: &ArrayRef, row_idx: usize) -> Option<&[u8]> {
     }
     match array.data_type() {
         DataType::Binary => Some(array.as_binary::<i32>().value(row_idx)),
-        DataType::Utf8 => Some(array.as_string::<i32>().value(row_idx).as_bytes()),
+        DataType::Utf8 => Some(without_data_url(array.as_string::<i32>().value(row_idx).as_bytes())),
         DataType::FixedSizeBinary(_) => Some(array.as_fixed_size_binary().value(row_idx)),
         _ => None,
     }

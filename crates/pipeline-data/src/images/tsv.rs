@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Form, ImagePlace, ImageRow, Images, ImagesFile, Selection, SkippedImage, too_long};
+use crate::base64::without_data_url;
 use crate::content::open_text;
 use crate::lines::{Line, Lines, n_leading_space, strip};
 use crate::{Alpha, DECODER_BYTES, DataError, Filter, Fit, Limits, Memory, Target};
@@ -98,16 +99,19 @@ fn parse_row(line: &Line<'_>) -> Result<Option<ImageRow>, String> {
     let whole = str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
     let text = strip(whole);
     let Some((id, rest)) = text.split_once('\t') else {
-        return if text.is_empty() { Ok(None) } else { Err("no tab between id and image".to_owned()) };
+        let reason = if whole.contains('\t') { "no image after the tab" } else { "no tab between id and image" };
+        return if text.is_empty() { Ok(None) } else { Err(reason.to_owned()) };
     };
-    let image = rest.split_once('\t').map_or(rest, |(image, _)| image);
+    let field = rest.split_once('\t').map_or(rest, |(image, _)| image);
+    let image = without_data_url(field.as_bytes());
+    let n_before = n_leading_space(whole) + id.len() + 1 + (field.len() - image.len());
     Ok(Some(ImageRow {
         id: id.to_owned(),
         file: 0,
         number: line.number,
-        offset: line.offset + (n_leading_space(whole) + id.len() + 1) as u64,
+        offset: line.offset + n_before as u64,
         len: image.len() as u64,
-        digest: *blake3::hash(image.as_bytes()).as_bytes(),
+        digest: *blake3::hash(image).as_bytes(),
         is_base64: true,
     }))
 }

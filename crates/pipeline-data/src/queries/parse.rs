@@ -29,8 +29,7 @@ pub(super) fn parse_query(line: &[u8]) -> Result<Option<ParsedQuery>, String> {
         note_fields(&fields, names, &mut oddities);
     }
     let (_, text) = field(&fields, TEXT).ok_or("no text: neither `query_text` nor `text`")?;
-    let text: String =
-        serde_json::from_str(text.get()).map_err(|_| format!("the text is not a string: `{}`", short(text)))?;
+    let text: String = serde_json::from_str(text.get()).map_err(|_| no_text(text))?;
     if strip(&text).is_empty() {
         oddities.push(if text.is_empty() { Oddity::EmptyText } else { Oddity::BlankText });
     }
@@ -42,6 +41,14 @@ pub(super) fn parse_query(line: &[u8]) -> Result<Option<ParsedQuery>, String> {
     oddities.sort_unstable();
     oddities.dedup();
     Ok(Some(ParsedQuery { row: QueryRow { id, text, image_ids }, oddities }))
+}
+
+/// The reason why a value is no text. Of strings, only those with half of a character are none.
+fn no_text(value: &RawValue) -> String {
+    if value.get().starts_with('"') {
+        return format!("the text has half of a character (a lone surrogate such as `\\ud83d`): `{}`", short(value));
+    }
+    format!("the text is not a string: `{}`", short(value))
 }
 
 /// The field of the first dialect unless it is absent or null, else that of the other one.

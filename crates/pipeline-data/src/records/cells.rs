@@ -1,7 +1,9 @@
 //! Cells of tables: texts and numbers as text, alone or in lists.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::types::{
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use serde_json::value::RawValue;
@@ -46,6 +48,9 @@ impl Cell {
             IdValue::Id(text) => Self::One(text),
             IdValue::Absent if value.get() == "null" => Self::Absent,
             IdValue::Absent => Self::One(String::new()),
+            IdValue::Other if value.get().starts_with('"') => {
+                Self::Wrong(format!("`{}` with half of a character (a lone surrogate)", short(value)))
+            }
             IdValue::Other => Self::Wrong(format!("`{}`", short(value))),
         }
     }
@@ -109,6 +114,8 @@ fn cell_at(array: &ArrayRef, row_idx: usize, fields: &[String]) -> Cell {
         DataType::UInt16 => number!(UInt16Type),
         DataType::UInt32 => number!(UInt32Type),
         DataType::UInt64 => number!(UInt64Type),
+        DataType::Float32 => decimal(f64::from(array.as_primitive::<Float32Type>().value(row_idx))),
+        DataType::Float64 => decimal(array.as_primitive::<Float64Type>().value(row_idx)),
         DataType::List(_) => {
             let values = array.as_list::<i32>().value(row_idx);
             Cell::many((0..values.len()).map(|idx| cell_at(&values, idx, fields)))
@@ -122,4 +129,15 @@ fn cell_at(array: &ArrayRef, row_idx: usize, fields: &[String]) -> Cell {
         }
         other => Cell::Wrong(format!("of type {other}")),
     }
+}
+
+/// The cell of a decimal number. Ids are compared as texts, and `12.0` would never meet `12`.
+fn decimal(value: f64) -> Cell {
+    if value.is_nan() {
+        return Cell::Absent;
+    }
+    Cell::Wrong(format!(
+        "the decimal number `{value:?}` (pandas makes such of whole numbers beside missing ones; \
+         `astype(\"Int64\")` keeps them whole)"
+    ))
 }

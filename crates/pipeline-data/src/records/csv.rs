@@ -164,7 +164,7 @@ impl<R: BufRead> Rows<R> {
             };
             n_bytes += 1;
             if n_bytes > self.max_row_bytes {
-                return Err(self.unclosed(begin, "still open after 16 MiB"));
+                return Err(self.too_long(begin, state));
             }
             match (state, byte) {
                 (State::Start, b'"') => state = State::Quoted,
@@ -221,6 +221,13 @@ impl<R: BufRead> Rows<R> {
     fn unclosed(&self, line: u64, what: &str) -> DataError {
         DataError::Row { path: self.path.clone(), row: line, problem: format!("has a quote that is {what}") }
     }
+
+    fn too_long(&self, line: u64, state: State) -> DataError {
+        if state == State::Quoted {
+            return self.unclosed(line, "still open after 16 MiB");
+        }
+        DataError::Row { path: self.path.clone(), row: line, problem: "is longer than 16 MiB".to_owned() }
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +263,8 @@ mod tests {
         assert_eq!(rows(b"a\nb\n\"c\nd\n").unwrap_err(), "row 3 of `x.csv` has a quote that is never closed");
         let long = [b"a\n\"".as_slice(), &[b'x'; 100]].concat();
         assert_eq!(rows(&long).unwrap_err(), "row 2 of `x.csv` has a quote that is still open after 16 MiB");
+        let without_a_quote = [b"a,b\n".as_slice(), &[b'x'; 100], b",1"].concat();
+        assert_eq!(rows(&without_a_quote).unwrap_err(), "row 2 of `x.csv` is longer than 16 MiB");
     }
 
     #[test]

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 use super::columns::Resolved;
 use super::{Cell, Record, Take};
 use crate::DataError;
-use crate::content::open_text;
+use crate::content::{looks_like, open_text};
 use crate::json_line::Fields;
 use crate::lines::Lines;
+use crate::vectors::malformed;
 
 /// The most lines that are searched for the first object.
 const MAX_LINES: usize = 100;
@@ -17,7 +18,7 @@ const MAX_LINES: usize = 100;
 /// The fields of the first object.
 ///
 /// # Errors
-/// When the file cannot be read. A file without an object has no fields.
+/// When the file cannot be read, or is a table without objects. A file of other lines has no fields.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, DataError> {
     let mut lines = Lines::new(open_text(path)?);
     for _ in 0..MAX_LINES {
@@ -27,7 +28,12 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, DataError> {
             return Ok(names_of(&fields));
         }
     }
-    Ok(Vec::new())
+    let ending = match looks_like(path) {
+        Some("comma-separated text") => ".csv",
+        Some("tab-separated text") => ".tsv",
+        _ => return Ok(Vec::new()),
+    };
+    Err(malformed(path, format!("has columns and no JSON: a table is read where its name ends in `{ending}`")))
 }
 
 /// The names of the fields of an object, and of the fields of objects in it.

@@ -1,6 +1,6 @@
 //! Turns the rows of tables into queries: one for each caption, with the images that the row names.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::columns::Resolved;
 use super::{Cell, QueryColumns, Record, Table, TableForm};
@@ -43,6 +43,10 @@ pub struct TableQueries {
     /// The number of captions so far of each image that is the first of a query.
     n_captions: HashMap<String, u64>,
     n_without_id: u64,
+    /// A sentence about values of the split that no row has.
+    pub values_without_rows: Option<String>,
+    /// The values of the column of the split that rows have, as far as they are few.
+    values: BTreeSet<String>,
 }
 
 impl QueryTable<'_> {
@@ -76,6 +80,7 @@ impl QueryTable<'_> {
             }
         }
         queries.remarks.extend(shared.remark());
+        queries.values_without_rows = self.filter.and_then(|filter| filter.values_without_rows(&queries.values));
         queries.remark(self.files.len());
         Ok(queries)
     }
@@ -83,8 +88,13 @@ impl QueryTable<'_> {
     fn add(&self, queries: &mut TableQueries, number: u64, record: Record, columns: &Resolved) -> Result<(), String> {
         if let Some(filter) = self.filter {
             match &record.filter {
-                Cell::One(value) if filter.values.contains(value) => {}
-                Cell::One(_) | Cell::Absent => return Ok(()),
+                Cell::One(value) => {
+                    filter.note(value, &mut queries.values);
+                    if !filter.values.contains(value) {
+                        return Ok(());
+                    }
+                }
+                Cell::Absent => return Ok(()),
                 _ => return Err(format!("`{}` is no single text", filter.column)),
             }
         }

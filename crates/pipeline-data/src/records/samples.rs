@@ -3,7 +3,7 @@
 use super::columns::Resolved;
 use super::{Cell, QueryColumns, Record, Take, json};
 use crate::image_names::{ImageIdPart, NameKind, kind_of};
-use crate::json_line::Fields;
+use crate::json_line::{Fields, shortened};
 use crate::tar::{Member, Members};
 use crate::{DataError, ImagesFile, RowFilter};
 
@@ -105,6 +105,14 @@ impl Samples {
     }
 
     fn record(&self, sample: &Sample, columns: &Resolved) -> Result<Record, String> {
+        let extension = columns.text.split('.').next().unwrap_or_default();
+        if !sample.texts.iter().any(|(known, _)| *known == columns.text || known == extension) {
+            let key = String::from_utf8_lossy(&sample.key);
+            return Err(format!(
+                "no text: the sample `{}` has no `.{extension}`; the members of a sample must follow one another",
+                shortened(&key)
+            ));
+        }
         let cell = |name: Option<&String>| name.map_or(Ok(Cell::Absent), |name| sample.cell(name));
         let images = match (&columns.images, &sample.image) {
             (Some(name), _) => sample.cell(name)?,

@@ -20,6 +20,7 @@ use super::params::Geometry;
 use super::{QUERIES, clashes, index};
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::seconds::Seconds;
+use crate::table_files;
 
 /// The most shards that are decoded and written at once, each with its pixels and about as much again in memory. The
 /// reader of Parquet counts on at most four.
@@ -110,7 +111,8 @@ impl DecodedImages<'_> {
         let is_tsv = !self.wanted.looks.is_empty();
         let column =
             |reject: &RejectedRow| (is_tsv && reject.id.is_some()).then_some("column 2 is no base64 of an image");
-        artifact::warn_rejects(self.context, "row", self.path, column, &rejects);
+        let row = if table_files::unit(self.path) == "member" { "member" } else { "row" };
+        artifact::warn_rejects(self.context, row, self.path, column, &rejects);
         artifact::write_rejects(scratch, &rejects)?;
         Ok(rejects.len() as u64)
     }
@@ -154,6 +156,7 @@ impl<'a> DecodedImages<'a> {
             let list = |folder: &Path| context.host.source_files(folder);
             origin.open(&list, &keep, &|| context.host.is_cancelled(), Some(&keep_index))
         })?;
+        origin.must_take_rows(&images)?;
         if let Some(named) = &named {
             named.tell_of_missing(path, &images, origin.max_samples.is_some(), context)?;
         }

@@ -10,7 +10,7 @@ use super::origin::Origin;
 use crate::table_files;
 
 /// The version of the indexes: raised whenever the same file gives another one.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The index of a file, remembered by the file's digest and all params that determine it. `None` if another process
 /// makes it now and this one does not wait.

@@ -64,8 +64,13 @@ pub(super) fn sources(path: &Path) -> Result<Vec<Source>, StageError> {
     match ImageForm::of(path) {
         ImageForm::Folder => Ok(vec![Source { name: "path".into(), path: path.to_owned() }]),
         ImageForm::Tsv if Pattern::of(path).is_some() => {
-            let message = format!("`path: {}` stands for files that are neither .tar nor .parquet", path.display());
-            Err(StageError::new(message).with_help("name one file, a folder of images, or .tar or .parquet files"))
+            let message = format!(
+                "`path: {}` stands for several files, and must end in .tar or .parquet for that",
+                path.display()
+            );
+            let help =
+                "all files of a pattern have one form: end it in .tar or .parquet; a folder of images is named itself";
+            Err(StageError::new(message).with_help(help))
         }
         ImageForm::Tsv => {
             must_be_a_file(path, "path", WORDS.what, WORDS.help)?;
@@ -167,7 +172,10 @@ impl<'a> Origin<'a> {
 
     fn no_images(&self) -> StageError {
         let message = format!("`{}` has no images by their names", self.path.display());
-        let there = if self.path.is_dir() { format!("; {}", table_files::listing(self.path)) } else { String::new() };
+        let there = match self.path.is_dir() {
+            true => format!("; {}{}", table_files::listing(self.path), table_files::way_to_files(self.path)),
+            false => String::new(),
+        };
         StageError::new(message)
             .with_help(format!("images are .jpg, .jpeg, .png, .webp, .gif, .bmp and .tif files{there}"))
     }
@@ -205,6 +213,19 @@ impl<'a> Origin<'a> {
             }
             (error, _) => error,
         })
+    }
+
+    /// Fails where the split takes no row of the files, and says which values their column has.
+    ///
+    /// # Errors
+    /// Then, and when they cannot be read.
+    pub(super) fn must_take_rows(&self, images: &Images) -> Result<(), StageError> {
+        let is_empty = images.rows().is_empty() && images.skipped().is_empty();
+        let Some(filter) = Split::filter(self.split).filter(|_| is_empty && self.form == ImageForm::Parquet) else {
+            return Ok(());
+        };
+        let reason = filter.values_without_rows_in(&table_files::files(self.path, &WORDS)?).map_err(failed)?;
+        reason.map_or(Ok(()), |reason| Err(Split::takes_no_row(self.path, "images", &reason)))
     }
 
     /// The params that decide what a file holds, as JSON. Which of its images are taken is no part of that, except for

@@ -131,13 +131,27 @@ impl ShardedStage for LoadQueries {
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let start = Instant::now();
-        let read::Queries { rows, rejects, remarks } = read::queries(&self.params, self.split.as_ref(), context)?;
+        let read::Queries { rows, rejects, remarks, values_without_rows } =
+            read::queries(&self.params, self.split.as_ref(), context)?;
+        if rows.is_empty()
+            && let Some(reason) = values_without_rows
+        {
+            return Err(Split::takes_no_row(self.params.path.path(), "queries", &reason));
+        }
         if rows.is_empty() {
             let wanted = if self.params.form() == QueryForm::Muge { &WANTED } else { &WANTED_IN_TABLES };
-            return Err(artifact::nothing_usable(self.params.path.path(), wanted, &rejects));
+            let error = artifact::nothing_usable(self.params.path.path(), wanted, &rejects);
+            let ending = table_files::ending_of_table(self.params.path.path()).filter(|_| wanted.looks == WANTED.looks);
+            return Err(match ending {
+                Some((looks, ending)) => error.with_help(format!(
+                    "it looks like {looks}: a table of captions is read where its name ends in `{ending}`"
+                )),
+                None => error,
+            });
         }
-        artifact::warn_rejects(context, "line", self.params.path.path(), |_| None, &rejects);
-        remarks.into_iter().for_each(|remark| context.host.warn(remark));
+        let unit = table_files::unit(self.params.path.path());
+        artifact::warn_rejects(context, unit, self.params.path.path(), |_| None, &rejects);
+        remarks.into_iter().chain(values_without_rows).for_each(|remark| context.host.warn(remark));
         let digests = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
         let seconds = Seconds::default();
         seconds.spent(Work::Read, start);

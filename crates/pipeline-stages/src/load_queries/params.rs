@@ -134,14 +134,18 @@ impl LoadQueriesParams {
             let inner = inner.iter().find(|path| path.is_file());
             let help = match inner {
                 Some(inner) => format!("`path` must name a file, such as `{}`", inner.display()),
-                None => format!("`path` must name {}; {}", WORDS.help, table_files::listing(path)),
+                None => {
+                    let way = table_files::way_to_files(path);
+                    format!("`path` must name {}; {}{way}", WORDS.help, table_files::listing(path))
+                }
             };
             return Err(StageError::new(format!("the query file `{}` is not a file", path.display())).with_help(help));
         }
         if self.form() == QueryForm::Muge && Pattern::of(path).is_some() {
             let message =
                 format!("`path: {}` stands for several files, and only tables may be several", path.display());
-            let help = "name one file, or write `columns: { text: … }`: then JSON Lines are tables";
+            let help = "end it in .csv, .tsv, .parquet or .tar, name one file, or write `columns: { text: … }`: then JSON \
+                        Lines are tables";
             return Err(StageError::new(message).with_help(help));
         }
         table_files::files(path, &WORDS)

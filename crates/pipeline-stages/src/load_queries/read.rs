@@ -13,6 +13,8 @@ pub(super) struct Queries {
     pub(super) rows: Vec<QueryRow>,
     pub(super) rejects: Vec<RejectedRow>,
     pub(super) remarks: Vec<String>,
+    /// A sentence about values of the split that no row has.
+    pub(super) values_without_rows: Option<String>,
 }
 
 /// Reads the queries that are taken.
@@ -54,7 +56,8 @@ fn muge(params: &LoadQueriesParams, context: &StageContext<'_>) -> Result<Querie
     if let Some(part) = params.image_id {
         rows = rows.into_iter().map(|row| with_parts(row, part.part())).collect();
     }
-    Ok(Queries { rows, rejects: skipped.into_iter().map(reject).collect(), remarks })
+    let rejects = skipped.into_iter().map(reject).collect();
+    Ok(Queries { rows, rejects, remarks, values_without_rows: None })
 }
 
 fn with_parts(row: QueryRow, part: pipeline_data::ImageIdPart) -> QueryRow {
@@ -79,7 +82,8 @@ fn table(
     };
     let read = table.read().map_err(|error| artifact::unreadable("the queries cannot be read", error))?;
     let rejects = read.skipped.into_iter().map(|skip| RejectedRow::at(skip.place, None, skip.reason)).collect();
-    Ok(Queries { rows: read.rows, rejects, remarks: read.remarks })
+    let TableQueries { rows, remarks, values_without_rows, .. } = read;
+    Ok(Queries { rows, rejects, remarks, values_without_rows })
 }
 
 impl Queries {
