@@ -176,6 +176,22 @@ fn a_paired_check_without_its_pairs_is_no_pass() {
 }
 
 #[test]
+fn a_linked_baseline_is_no_reason_to_replace_a_file_of_somebody_else() {
+    let project = accepted();
+    let accept = |more: &[&str]| project.run(&[&["check", "spec.yaml", "--accept"], more].concat()).code;
+    project.write("theirs.json", &project.read("baselines/notebook.json").replace("first result", "of theirs"));
+    project.remove("baselines/notebook.json");
+    std::os::unix::fs::symlink("../theirs.json", project.path("baselines/notebook.json")).unwrap();
+    assert_eq!(accept(&[]), Some(2));
+    assert!(project.read("theirs.json").contains("of theirs"));
+    // On demand it is replaced, and from then on it is ours.
+    assert_eq!((accept(&["--force"]), accept(&["--reason", "again"])), (Some(0), Some(0)));
+    assert!(project.read("theirs.json").contains("again"));
+    assert!(project.path("baselines/notebook.json").is_symlink());
+    assert!(!project.path("artifacts/store-v1/quarantine").exists());
+}
+
+#[test]
 fn a_baseline_holds_one_line_of_ranks() {
     let (project, baseline) = paired();
     let ranks = baseline["stages"]["evaluate"]["per_query"]["ranks"].as_array().unwrap();

@@ -33,9 +33,18 @@ impl WholeFile<'_> {
             protected.check(self.path)?;
         }
         let kept = self.store.outside().write(self.path, content, self.force).map_err(|error| {
-            let is_foreign = matches!(error, StoreError::Foreign { .. });
+            let help = match &error {
+                StoreError::Foreign { link: Some(_), .. } => {
+                    Some("remove the link, or have the file replaced with `--force`")
+                }
+                StoreError::Foreign { .. } => Some("move it away, or have it replaced with `--force`"),
+                _ => None,
+            };
             let failure = Failure::from(error).under(format!("cannot write `{}`", self.path.display()));
-            if is_foreign { failure.with_help("move it away, or have it replaced with `--force`") } else { failure }
+            match help {
+                Some(help) => failure.with_help(help),
+                None => failure,
+            }
         })?;
         if let Some(kept) = kept {
             terminal.remark(&format!(

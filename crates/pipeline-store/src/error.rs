@@ -74,10 +74,12 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// A file that would be replaced although this program did not write it.
-    #[error("`{}` is not a file that this program has written, and is left alone", path.display())]
+    #[error("`{}`{} is not a file that this program has written, and is left alone", path.display(), led_by(link))]
     Foreign {
         /// The file.
         path: PathBuf,
+        /// The link that leads to it, where the path given was another.
+        link: Option<PathBuf>,
     },
     /// A metric that JSON cannot hold and no check can compare.
     #[error("the metric `{metric}` of `{stage}` is not a finite number")]
@@ -117,6 +119,9 @@ impl StoreError {
             Self::Newer { .. } => {
                 Some("use that version, or another store: `--artifacts DIR`; nothing was changed here".into())
             }
+            Self::Foreign { link: Some(_), .. } => {
+                Some("remove the link, or have the file replaced with `--overwrite`".into())
+            }
             Self::Foreign { .. } => Some("move it away, or have it replaced with `--overwrite`".into()),
             Self::NotFinite { .. } => None,
         }
@@ -139,6 +144,10 @@ impl StoreError {
         let Self::Io { source, .. } = self else { return false };
         matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
     }
+}
+
+fn led_by(link: &Option<PathBuf>) -> String {
+    link.as_ref().map_or(String::new(), |link| format!(", to which `{}` leads,", link.display()))
 }
 
 fn io_help(path: &Path, source: &io::Error) -> Option<String> {

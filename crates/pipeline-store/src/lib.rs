@@ -49,6 +49,7 @@ pub use host::host_name;
 pub use keep::{CollectOptions, CollectReport, Collected, DamagedObject, HeldBytes, Holder, StoreStats, VerifyReport};
 pub use kernels::{Kernels, LentKernels};
 pub use outside::{Outside, Replacement, real_path};
+pub use quarantine::Quarantined;
 pub use records::{Machine, PackedRow, PackedShard, PackedShards, Provenance, Record, RecordFile, Records};
 pub use remote::{
     Access, KeyError, PulledTree, Pushed, PutMode, Remote, RemoteCollectReport, RemoteError, RemoteFile, RemoteFolder,

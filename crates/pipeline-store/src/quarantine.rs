@@ -7,11 +7,22 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::StoreError;
 use crate::durable::{list_folder, make_folder, parent};
 use crate::error::At;
 use crate::folders::{bytes_below, clear};
 use crate::layout::below;
+
+/// A file or folder in the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quarantined {
+    /// Its name there: the name that it had, with a suffix.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+}
 
 /// The quarantine of one store.
 #[derive(Debug)]
@@ -57,6 +68,18 @@ impl Quarantine {
     /// The bytes in the quarantine.
     pub(crate) fn bytes(&self) -> Result<u64, StoreError> {
         bytes_below(&self.folder)
+    }
+
+    /// The files and folders in the quarantine, by name.
+    pub(crate) fn all(&self) -> Result<Vec<Quarantined>, StoreError> {
+        let entries = list_folder(&self.folder)?;
+        let quarantined = |entry: &fs::DirEntry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let metadata = entry.metadata().at("read", &entry.path())?;
+            let bytes = if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
+            Ok(Quarantined { name, bytes })
+        };
+        entries.iter().map(quarantined).collect()
     }
 
     /// Removes everything in the quarantine.

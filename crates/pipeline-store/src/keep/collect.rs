@@ -15,6 +15,7 @@ use super::inventory::stages_by_object;
 use super::roots::Roots;
 use crate::cas::Object;
 use crate::clock::milliseconds;
+use crate::quarantine::Quarantined;
 use crate::specs::is_of_overrides;
 use crate::workspace::Living;
 use crate::{Record, Store, StoreError};
@@ -44,6 +45,8 @@ pub struct CollectReport {
     pub kept_bytes: u64,
     /// Bytes freed in the quarantine.
     pub quarantine_bytes: u64,
+    /// The files freed there.
+    pub quarantined: Vec<Quarantined>,
     /// Records removed: older than the age limit and without a single byte left.
     pub n_records: usize,
     /// The holders of the files that stay. Several may hold the same file.
@@ -92,7 +95,8 @@ impl Store {
             |object: &Object| open.contains(&object.inode) || living_since.is_some_and(|since| object.used >= since);
         let mut report = CollectReport::default();
         let gone = collection.remove_objects(&objects, is_used, &mut report)?;
-        report.quarantine_bytes = collection.empty_quarantine()?;
+        report.quarantined = collection.empty_quarantine()?;
+        report.quarantine_bytes = report.quarantined.iter().map(|file| file.bytes).sum();
         let kept: Vec<&Object> = objects.iter().filter(|object| !gone.contains(&object.digest)).collect();
         if let Some(max_age) = options.max_age {
             report.n_records = collection.forget_records(&kept, max_age)?;
@@ -149,13 +153,13 @@ impl Collection<'_> {
         Ok(gone)
     }
 
-    /// Empties the quarantine. Returns the number of bytes it held.
-    fn empty_quarantine(&self) -> Result<u64, StoreError> {
-        let bytes = self.store.quarantine().bytes()?;
+    /// Empties the quarantine. Returns what it held.
+    fn empty_quarantine(&self) -> Result<Vec<Quarantined>, StoreError> {
+        let quarantined = self.store.quarantine().all()?;
         if !self.options.dry_run {
             self.store.quarantine().empty()?;
         }
-        Ok(bytes)
+        Ok(quarantined)
     }
 
     /// Removes old records without bytes and without roots. Returns their number.

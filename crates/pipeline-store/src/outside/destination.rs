@@ -43,6 +43,16 @@ impl Destination {
     }
 }
 
+impl Destination {
+    /// The file that is replaced; `None` for a stream.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
 /// The path at which a write to `path` arrives: the same for all names of a file except hard links.
 pub fn real_path(path: &Path) -> PathBuf {
     match Destination::of(path) {
@@ -52,7 +62,7 @@ pub fn real_path(path: &Path) -> PathBuf {
 }
 
 /// The same path with links followed in the existing part of its folder.
-fn with_real_folder(path: &Path) -> PathBuf {
+pub(super) fn with_real_folder(path: &Path) -> PathBuf {
     let folders = path.ancestors().skip(1);
     let real = folders.into_iter().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
     let rest = real.as_ref().and_then(|(folder, _)| path.strip_prefix(folder).ok());

@@ -1,14 +1,14 @@
 //! `written/`: a memory of the files that this program has written outside the store, so that it recognises them.
 //!
 //! `written/<digest of the absolute path>.json` is a sealed [`Written`](written::Written): the digests of the files and
-//! the targets of the links at and below the path. It is written before the files themselves.
+//! the targets of the links at and below the path, and where the links there then led. It is written before the files
+//! themselves. A path that later leads to another file makes that file no more ours than any other.
 
 mod destination;
 mod publish;
 mod replacement;
 mod written;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use crate::{Cas, OpenTreeError, Sources, StoreError};
 use destination::Destination;
 pub use destination::real_path;
 pub use replacement::Replacement;
-use written::{Written, WrittenFiles};
+use written::{Memory, Written, WrittenFiles};
 
 /// Files and folders outside the store that come from it or from this program.
 #[derive(Debug)]
@@ -80,18 +80,18 @@ impl Outside {
                 return written.map(|()| None).at("write", &to);
             }
         };
-        let before = self.written.at(&path);
-        let recorded = before.as_ref().and_then(|written| written.files.get(""));
-        let kept = match self.standing(&to, recorded)? {
-            Standing::Foreign if !overwrite => return Err(StoreError::Foreign { path: to }),
+        let before = self.written.at(&path).unwrap_or_default();
+        let kept = match self.standing(&to, before.memory("", &path, &to))? {
+            Standing::Foreign if !overwrite => return Err(foreign(&path, &to)),
             Standing::Changed => self.quarantine.keep_copy(&to).map(Some)?,
             Standing::Ours | Standing::Foreign => None,
         };
         make_folder(parent(&to))?;
         let replacement = Replacement::of(&to, parent(&to), false)?;
         fs::write(replacement.path(), content).at("write", &to)?;
-        let files = BTreeMap::from([(String::new(), Digest::of(content))]);
-        self.written.put(&path, &Written::at(&path, files, BTreeMap::new()))?;
+        let mut now = Written::at(&path, &to);
+        now.add("", Digest::of(content), Some(&to));
+        self.written.put(&path, &now)?;
         replacement.take_place()?;
         Ok(kept)
     }
@@ -148,24 +148,34 @@ impl Outside {
         }
     }
 
-    /// The status of the file at `path`; `recorded` is the digest with which it was written.
-    fn standing(&self, path: &Path, recorded: Option<&Digest>) -> Result<Standing, StoreError> {
+    /// The status of the file at `path`, which is no link.
+    fn standing(&self, path: &Path, memory: Memory<'_>) -> Result<Standing, StoreError> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {}
             // Writing reports what cannot be replaced.
             _ => return Ok(Standing::Ours),
         }
         let digest = self.sources.digest(path)?;
-        if recorded == Some(&digest) || self.cas.knows(&digest) {
-            return Ok(Standing::Ours);
-        }
-        Ok(if recorded.is_some() { Standing::Changed } else { Standing::Foreign })
+        Ok(match memory {
+            Memory::Written(written) if *written == digest => Standing::Ours,
+            // A copy that the user keeps elsewhere is the user's, also if the store has the same bytes.
+            Memory::Relinked => Standing::Foreign,
+            _ if self.cas.knows(&digest) => Standing::Ours,
+            Memory::Written(_) => Standing::Changed,
+            Memory::Nothing => Standing::Foreign,
+        })
     }
 }
 
 /// The path of a published part; the empty name is that of a single file.
 fn at(to: &Path, name: &str) -> PathBuf {
     if name.is_empty() { to.to_owned() } else { to.join(name) }
+}
+
+/// The refusal to replace the file `to`, at which a write to `path` arrives. Links far above are no news to anybody.
+fn foreign(path: &Path, to: &Path) -> StoreError {
+    let link = path.ancestors().take(2).find(|path| path.is_symlink());
+    StoreError::Foreign { path: to.to_owned(), link: link.map(Path::to_owned) }
 }
 
 /// Appends, so that earlier output to the same file stays, such as the target of the shell's redirection.

@@ -1,13 +1,14 @@
 //! Publishing: a file or folder of an artifact copied to a path outside the store, in place of what was there.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{FileEntry, Part, Tree};
 
-use super::destination::Destination;
+use super::destination::{Destination, real_path, with_real_folder};
 use super::written::Written;
-use super::{Outside, Standing, at};
+use super::{Outside, Standing, at, foreign};
 use crate::cas::check_links;
 use crate::durable::{make_folder, parent, remove_file};
 use crate::error::At;
@@ -34,21 +35,16 @@ impl Outside {
     /// When the path holds a file that this program did not write, a link of the artifact leads out of the folder, an
     /// object is missing or damaged (then it is quarantined), or the target cannot be written.
     pub fn publish(&self, part: &Part, to: &Path, overwrite: bool) -> Result<Vec<PathBuf>, OpenTreeError> {
-        let of_file;
-        let tree = match part {
-            Part::Folder(tree) => tree,
-            Part::File(entry) => {
-                of_file = Tree::of_file("", *entry);
-                &of_file
-            }
-        };
+        let tree = &*as_tree(part);
         check_links(tree)?;
         let to = absolute(to)?;
         let before = self.written.at(&to).unwrap_or_default();
         let copies = copies(tree, &to)?;
-        let kept = self.make_way(&copies, tree, &to, &before, overwrite)?;
-        let files = tree.files.iter().map(|(name, entry)| (name.clone(), entry.digest));
-        let now = Written::at(&to, files.collect(), tree.links.clone());
+        let changed = self.check_way(&copies, tree, &to, &before, overwrite)?;
+        let kept = changed.into_iter().map(|path| self.quarantine.keep_copy(path)).collect::<Result<_, _>>()?;
+        let mut now = Written::at(&to, &real_path(&to));
+        now.links.clone_from(&tree.links);
+        copies.iter().for_each(|copy| now.add(copy.name, copy.entry.digest, copy.to.file()));
         // Before the files, so that the files of a killed process are still known as this program's.
         if now != before {
             self.written.put(&to, &now)?;
@@ -62,36 +58,36 @@ impl Outside {
         Ok(kept)
     }
 
-    /// Refuses to replace files of other programs, before anything is written, and keeps copies of those that were
-    /// changed.
-    fn make_way(
+    /// Refuses to replace files of other programs. Returns the files that were changed since they were written.
+    fn check_way<'a>(
         &self,
-        copies: &[Copy<'_>],
+        copies: &'a [Copy<'_>],
         tree: &Tree,
         to: &Path,
         before: &Written,
         overwrite: bool,
-    ) -> Result<Vec<PathBuf>, StoreError> {
+    ) -> Result<Vec<&'a Path>, StoreError> {
         let mut changed = Vec::new();
-        for Copy { name, entry, to } in copies {
-            let Destination::File(path) = to else { continue };
+        for Copy { name, entry, to: destination } in copies {
+            let Destination::File(path) = destination else { continue };
             if self.matches(entry, path) {
                 continue;
             }
-            match self.standing(path, before.files.get(*name))? {
-                Standing::Foreign if !overwrite => return Err(StoreError::Foreign { path: path.clone() }),
-                Standing::Changed => changed.push(path),
+            match self.standing(path, before.memory(name, &at(to, name), path))? {
+                Standing::Foreign if !overwrite => return Err(foreign(&at(to, name), path)),
+                Standing::Changed => changed.push(path.as_path()),
                 Standing::Ours | Standing::Foreign => {}
             }
         }
         let is_foreign = |(name, target): &(&String, &String)| {
             let path = at(to, name);
-            let is_ours = before.links.get(*name).is_some_and(|target| is_link_to(&path, target));
+            let is_ours = before.links.get(*name).is_some_and(|target| is_link_to(&path, target))
+                && before.is_in_place(name, parent(&path), &with_real_folder(&path));
             fs::symlink_metadata(&path).is_ok() && !is_ours && !is_link_to(&path, target)
         };
         match tree.links.iter().find(is_foreign) {
-            Some((name, _)) if !overwrite => Err(StoreError::Foreign { path: at(to, name) }),
-            _ => changed.into_iter().map(|path| self.quarantine.keep_copy(path)).collect(),
+            Some((name, _)) if !overwrite => Err(foreign(&at(to, name), &at(to, name))),
+            _ => Ok(changed),
         }
     }
 
@@ -101,14 +97,15 @@ impl Outside {
         for (name, digest) in before.files.iter().filter(|(name, _)| !tree.files.contains_key(*name)) {
             let path = at(to, name);
             let is_plain = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
-            if is_plain && self.sources.digest(&path)? == *digest {
+            let is_ours = is_plain && before.is_in_place(name, &path, &with_real_folder(&path));
+            if is_ours && self.sources.digest(&path)? == *digest {
                 remove_file(&path)?;
                 remove_empty_folders(&path, to);
             }
         }
         for (name, target) in before.links.iter().filter(|(name, _)| !tree.links.contains_key(*name)) {
             let path = at(to, name);
-            if is_link_to(&path, target) {
+            if is_link_to(&path, target) && before.is_in_place(name, parent(&path), &with_real_folder(&path)) {
                 remove_file(&path)?;
                 remove_empty_folders(&path, to);
             }
@@ -122,6 +119,14 @@ impl Outside {
             Destination::File(to) => self.copy_out(copy.entry, to),
             Destination::Stream(to) => self.stream_out(copy.entry, to),
         }
+    }
+}
+
+/// The files of a part; the empty name is that of a single file.
+fn as_tree(part: &Part) -> Cow<'_, Tree> {
+    match part {
+        Part::Folder(tree) => Cow::Borrowed(tree),
+        Part::File(entry) => Cow::Owned(Tree::of_file("", *entry)),
     }
 }
 

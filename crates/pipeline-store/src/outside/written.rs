@@ -7,8 +7,9 @@ use std::sync::Arc;
 use pipeline_core::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::at;
 use crate::StoreError;
-use crate::durable::Durability;
+use crate::durable::{Durability, parent};
 use crate::layout::file_of_path;
 use crate::sealed::read_sealed;
 use crate::workspace::Workspace;
@@ -22,13 +23,65 @@ pub(super) struct Written {
     pub(super) files: BTreeMap<String, Digest>,
     /// The targets of links.
     pub(super) links: BTreeMap<String, String>,
+    /// Where a write to the path arrived, with links followed; absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    real: Option<String>,
+    /// Where files arrived that a link below the path led elsewhere, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    elsewhere: BTreeMap<String, String>,
+}
+
+/// What is remembered of the file that a write to a path would replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory<'a> {
+    /// This program has written that very file, with this digest.
+    Written(&'a Digest),
+    /// It has written another file, and now a link at the path leads here.
+    Relinked,
+    Nothing,
 }
 
 impl Written {
-    /// These files and links at a path.
-    pub(super) fn at(path: &Path, files: BTreeMap<String, Digest>, links: BTreeMap<String, String>) -> Self {
-        Self { path: path.to_string_lossy().into_owned(), files, links }
+    /// Nothing yet at a path, where a write arrives at `real`.
+    pub(super) fn at(path: &Path, real: &Path) -> Self {
+        let (path, real) = (path.to_string_lossy().into_owned(), Some(text(real)));
+        Self { path, real, ..Self::default() }
     }
+
+    /// Adds a file, which arrived at `real`.
+    pub(super) fn add(&mut self, name: &str, digest: Digest, real: Option<&Path>) {
+        self.files.insert(name.to_owned(), digest);
+        if let Some(real) = real.map(text).filter(|real| Some(real) != self.usual(name).as_ref()) {
+            self.elsewhere.insert(name.to_owned(), real);
+        }
+    }
+
+    /// What is remembered of the file `name`, if a write to its `path` arrives at `real`.
+    pub(super) fn memory(&self, name: &str, path: &Path, real: &Path) -> Memory<'_> {
+        match self.files.get(name) {
+            None => Memory::Nothing,
+            Some(digest) if self.is_in_place(name, path, real) => Memory::Written(digest),
+            Some(_) => Memory::Relinked,
+        }
+    }
+
+    /// Whether the file or link `name` arrived at `real`, as it would now.
+    pub(super) fn is_in_place(&self, name: &str, path: &Path, real: &Path) -> bool {
+        match self.elsewhere.get(name).cloned().or_else(|| self.usual(name)) {
+            Some(recorded) => recorded == text(real),
+            // An earlier version did not record it.
+            None => !path.is_symlink() && !parent(path).is_symlink(),
+        }
+    }
+
+    /// Where the file `name` arrives without links below the path.
+    fn usual(&self, name: &str) -> Option<String> {
+        self.real.as_ref().map(|real| text(&at(Path::new(real), name)))
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// The memory of everything that this program has written outside the store.

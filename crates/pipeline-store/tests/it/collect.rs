@@ -184,3 +184,18 @@ fn a_collection_in_a_loop_beside_committing_threads_breaks_nothing() {
     });
     assert!(fixture.store.verify().unwrap().is_clean());
 }
+
+#[test]
+fn a_collection_names_what_it_deletes_from_the_quarantine() {
+    let fixture = Fixture::new();
+    let report = fixture.folder.path().join("report.html");
+    fixture.store.outside().write(&report, b"first", false).unwrap();
+    fs::write(&report, "with a note of mine").unwrap();
+    let kept = fixture.store.outside().write(&report, b"second", false).unwrap().unwrap();
+    for dry_run in [true, false] {
+        let collected = fixture.store.collect(&CollectOptions { dry_run, ..EVERYTHING }).unwrap();
+        let named: Vec<_> = collected.quarantined.iter().map(|file| (file.name.as_str(), file.bytes)).collect();
+        assert_eq!(named, [(kept.file_name().unwrap().to_str().unwrap(), 19)]);
+        assert_eq!((collected.quarantine_bytes, kept.exists()), (19, dry_run));
+    }
+}

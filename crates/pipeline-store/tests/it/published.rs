@@ -190,3 +190,50 @@ fn what_is_written_for_people_replaces_only_what_was_written_for_them() {
     let folder = fixture.folder.path();
     assert!(fs::read_dir(folder).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.')));
 }
+
+#[test]
+fn a_file_to_which_a_new_link_leads_is_not_taken_for_the_one_that_was_written() {
+    let fixture = Fixture::new();
+    let path = |name: &str| fixture.folder.path().join(name);
+    let folder = |text: &str| Part::Folder(put(&fixture.store, &[("b", text.as_bytes())]));
+    publish(&fixture, &file(&fixture, "1"), &path("current"), false).unwrap();
+    publish(&fixture, &folder("1"), &path("dir"), false).unwrap();
+    fixture.store.outside().write(&path("report"), b"1", false).unwrap();
+    fs::create_dir(path("mine")).unwrap();
+    // Also a copy of what was published: the user keeps it.
+    for text in ["months of training", "1"] {
+        for name in ["mine/a", "mine/b", "mine/report"] {
+            fs::write(path(name), text).unwrap();
+        }
+        for (link, target) in [("current", "mine/a"), ("report", "mine/report")] {
+            fs::remove_file(path(link)).unwrap();
+            symlink(target, path(link)).unwrap();
+        }
+        if !path("dir").is_symlink() {
+            fs::remove_dir_all(path("dir")).unwrap();
+            symlink("mine", path("dir")).unwrap();
+        }
+        let error = publish(&fixture, &file(&fixture, "2"), &path("current"), false).unwrap_err();
+        let real = |name: &str| path(name).canonicalize().unwrap().display().to_string();
+        let refusal = "is not a file that this program has written, and is left alone";
+        assert_eq!(error, format!("`{}`, to which `{}` leads, {refusal}", real("mine/a"), path("current").display()));
+        let error = publish(&fixture, &folder("2"), &path("dir"), false).unwrap_err();
+        assert_eq!(error, format!("`{}`, to which `{}` leads, {refusal}", real("mine/b"), path("dir").display()));
+        let error = fixture.store.outside().write(&path("report"), b"2", false).unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { link: Some(_), .. }), "{error}");
+        for name in ["mine/a", "mine/b", "mine/report"] {
+            assert_eq!(fs::read_to_string(path(name)).unwrap(), text, "{name}");
+        }
+        assert!(!fixture.in_store("quarantine").exists());
+    }
+    // A published folder that no longer has the file does not remove one of the same content elsewhere.
+    publish(&fixture, &Part::Folder(put(&fixture.store, &[("other", b"o")])), &path("dir"), false).unwrap();
+    assert!(path("mine/b").exists());
+    // What was written through the link may be written again, also when it was changed since.
+    assert_eq!(publish(&fixture, &file(&fixture, "2"), &path("current"), true), Ok(vec![]));
+    assert_eq!(publish(&fixture, &file(&fixture, "3"), &path("current"), false), Ok(vec![]));
+    fs::write(path("mine/a"), "edited").unwrap();
+    assert_eq!(publish(&fixture, &file(&fixture, "3"), &path("current"), false).unwrap().len(), 1);
+    assert_eq!(fs::read_to_string(path("mine/a")).unwrap(), "3");
+    assert!(path("current").is_symlink());
+}

@@ -19,6 +19,9 @@ use crate::format::{bytes, count, counted, date_time};
 use crate::table::Table;
 use crate::terminal::Terminal;
 
+/// The most quarantined files that are named one by one.
+const MAX_NAMED: usize = 20;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -136,7 +139,8 @@ fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             .collect();
         terminal.json(&json!({
             "dry_run": args.dry_run, "freed_bytes": report.freed_bytes, "kept_bytes": report.kept_bytes,
-            "quarantine_bytes": report.quarantine_bytes, "n_records": report.n_records, "stages": stages,
+            "quarantine_bytes": report.quarantine_bytes, "quarantined": report.quarantined,
+            "n_records": report.n_records, "stages": stages,
             "holders": report.holders, "released": report.released.iter().map(|spec| spec.to_string_lossy()).collect::<Vec<_>>(),
         }))?;
     } else {
@@ -156,6 +160,7 @@ fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -
     let freed = bytes(report.freed_bytes + report.quarantine_bytes);
     let word = if dry_run { "would free" } else { "freed" };
     terminal.data(&format!("{word} {freed}, {} stay", bytes(report.kept_bytes)))?;
+    print_quarantined(report, dry_run, terminal)?;
     for held in &report.holders {
         terminal.data(&format!("  {} for {}", bytes(held.bytes), holder(&held.holder)))?;
     }
@@ -164,6 +169,18 @@ fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -
         terminal.data(&format!("{word}: the results of the last run of `{}`, whose file is gone", spec.display()))?;
     }
     Ok(())
+}
+
+/// Names what leaves the quarantine: a file may be the only copy of somebody's changes.
+fn print_quarantined(report: &CollectReport, dry_run: bool, terminal: &Terminal) -> Result<(), Failure> {
+    let word = if dry_run { "would be deleted" } else { "deleted" };
+    for file in report.quarantined.iter().take(MAX_NAMED) {
+        terminal.data(&format!("  {word} from the quarantine: `{}`, {}", file.name, bytes(file.bytes)))?;
+    }
+    match report.quarantined.len().saturating_sub(MAX_NAMED) {
+        0 => Ok(()),
+        n_more => Ok(terminal.data(&format!("  {word} from the quarantine: {n_more} more, which `--json` names"))?),
+    }
 }
 
 /// The holder of bytes, and the end of its hold where it is not obvious.

@@ -165,6 +165,11 @@ fn unmeasured(metric: &str, opened: &Opened, measurements: &Measurements, failur
     }
 }
 
+/// True if the file or its folder is a link.
+fn is_linked(path: &Path) -> bool {
+    path.is_symlink() || path.parent().is_some_and(Path::is_symlink)
+}
+
 /// Writes the current metrics as the baseline; every metric in the spec's rules must be measured.
 fn accept(
     args: &CheckArgs,
@@ -196,8 +201,8 @@ fn accept(
         path,
         protected: Some(&opened.protected()),
         store: &opened.store,
-        // Another author's baseline is still a baseline: it is under version control.
-        force: args.replace.force || baseline::read(path).is_ok(),
+        // Another author's baseline is still a baseline: it is under version control. A link may lead out of it.
+        force: args.replace.force || (!is_linked(path) && baseline::read(path).is_ok()),
     };
     file.write(accepted.to_json().as_bytes(), terminal)?;
     if args.json.json {
