@@ -175,6 +175,56 @@ fn a_paired_check_without_its_pairs_is_no_pass() {
     assert!(reply.stderr.contains("`map` cannot be paired"), "{}", reply.stderr);
 }
 
+/// Lets the accepted loss and median rank be this much lower than they are, so that both have risen since.
+fn with_lower_accepted(project: &Project, by: f64) {
+    let mut baseline: Value = serde_json::from_str(&project.read("baselines/notebook.json")).unwrap();
+    for (stage, metric) in [("evaluate", "median_rank"), ("projection", "loss")] {
+        let value = &mut baseline["stages"][stage]["metrics"][metric];
+        *value = (value.as_f64().unwrap() - by).into();
+    }
+    project.write("baselines/notebook.json", &baseline.to_string());
+}
+
+#[test]
+fn where_lower_is_better_a_rise_fails_and_a_drop_passes() {
+    let project = notebook_with_features();
+    let spec = project.read("spec.yaml");
+    let with_check = |check: &str| {
+        let (stages, _) = spec.split_once("check:").unwrap();
+        project.write("spec.yaml", &format!("{stages}check: {{ {check} }}\n"));
+    };
+    with_check("median_rank: { max_rise: 1 }, projection.loss: { max_rise: 0.1, max_value: 1000 }");
+    run(&project, &[]);
+    assert_eq!(project.run(&["check", "spec.yaml", "--accept"]).code, Some(0));
+    for (lower_by, code) in [(0.05, 0), (5.0, 1), (-10.0, 0)] {
+        with_lower_accepted(&project, lower_by);
+        let reply = project.run(&["check", "spec.yaml"]);
+        assert_eq!(reply.code, Some(code), "{reply:?}");
+        let n_rose = reply.stdout.matches("FAILED: rose").count();
+        assert_eq!(n_rose, if code == 0 { 0 } else { 2 }, "{reply:?}");
+        assert_eq!(reply.stderr.contains("`median_rank`: rose by 5.050000, 1 is allowed"), code == 1, "{reply:?}");
+    }
+    with_check("median_rank: { max_value: 1 }");
+    assert_eq!(verdict(&project, &[]), (Some(1), "above-maximum".to_owned()));
+
+    for (metric, limit, value, instead) in [
+        ("median_rank", "max_drop", "1.5", "max_rise"),
+        ("projection.loss", "max_drop", "0.1", "max_rise"),
+        ("valid-text.unknown_tokens", "min_value", "3", "max_value"),
+        ("mean_recall", "max_rise", "0.1", "max_drop"),
+        ("evaluate.mrr", "max_value", "0.9", "min_value"),
+    ] {
+        with_check(&format!("{metric}: {{ {limit}: {value} }}"));
+        for command in ["validate", "check"] {
+            let reply = project.run(&[command, "spec.yaml"]);
+            assert_eq!(reply.code, Some(2), "{reply:?}");
+            let expect = format!("`{limit}` of `{metric}` would fail what is better");
+            assert!(reply.stderr.contains(&expect) && reply.stderr.contains("spec.yaml:"), "{reply:?}");
+            assert!(reply.stderr.contains(&format!("help: write `{instead}: {value}`")), "{reply:?}");
+        }
+    }
+}
+
 #[test]
 fn a_linked_baseline_is_no_reason_to_replace_a_file_of_somebody_else() {
     let project = accepted();

@@ -10,6 +10,7 @@ use pipeline_stages::{Environment, Guards, Settings};
 use pipeline_store::{Circumstances, Store};
 
 use crate::causes::causes;
+use crate::gate::check_rules;
 use crate::locate;
 use crate::open_error::{CannotRun, OpenError, UnknownStage};
 use crate::protected::Protected;
@@ -82,6 +83,7 @@ impl Loaded {
     /// When the spec contains a mistake.
     pub fn load(named: &SpecRef, surroundings: &Surroundings, publishes_trials: bool) -> Result<Self, OpenError> {
         let mut spec = pipeline_spec::load(&named.path, &named.overrides)?;
+        check_rules(&spec)?;
         let settings = surroundings.settings(&spec);
         let stages = pipeline_stages::build(&spec, &settings)?;
         let unpublished =

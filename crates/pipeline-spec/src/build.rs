@@ -268,7 +268,8 @@ fn check(entries: Entries) -> Result<BTreeMap<String, CheckRule>, SpecError> {
 }
 
 fn check_rule(metric: Spanned<String>, node: Node) -> Result<CheckRule, SpecError> {
-    let mut rule = CheckRule { max_drop: None, min_value: None, paired: None, span: metric.span };
+    let span = metric.span;
+    let mut rule = CheckRule { max_drop: None, max_rise: None, min_value: None, max_value: None, paired: None, span };
     let drop = matches!(node.value, Value::Int(_) | Value::Float(_))
         .then(|| format!("write `{}: {{ max_drop: {} }}`", metric.value, node.span.text()));
     let entries = into_map(node, format_args!("the check of `{}`", metric.value));
@@ -281,20 +282,29 @@ fn check_rule(metric: Spanned<String>, node: Node) -> Result<CheckRule, SpecErro
                 rule.paired = Some(paired_rule(node)?);
                 paired_span = Some(key.span);
             }
-            "max_drop" => match number(&key.value, &node)? {
-                value if value < 0.0 => return Err(expected(&node, "`max_drop`", "at least 0")),
-                value => rule.max_drop = Some(value),
+            name @ ("max_drop" | "max_rise") => match number(name, &node)? {
+                value if value < 0.0 => return Err(expected(&node, format_args!("`{name}`"), "at least 0")),
+                value if name == "max_drop" => rule.max_drop = Some(value),
+                value => rule.max_rise = Some(value),
             },
+            "max_value" => rule.max_value = Some(number(&key.value, &node)?),
             _ => rule.min_value = Some(number(&key.value, &node)?),
         }
     }
     if let (Some(span), None) = (paired_span, rule.max_drop) {
         let message = format!("the check of `{}` is paired but has no `max_drop`", metric.value);
-        return Err(SpecError::at(&span, message).with_help("`max_drop: 0` fails on any drop that is no chance"));
+        let help = match rule.max_rise {
+            Some(_) => {
+                "leave `paired` out: only means over queries can be paired, and of those higher values are better"
+            }
+            None => "`max_drop: 0` fails on any drop that is no chance",
+        };
+        return Err(SpecError::at(&span, message).with_help(help));
     }
-    if rule.max_drop.is_none() && rule.min_value.is_none() {
+    if [rule.max_drop, rule.max_rise, rule.min_value, rule.max_value].iter().all(Option::is_none) {
         let message = format!("the check of `{}` asks for nothing", metric.value);
-        return Err(SpecError::at(&rule.span, message).with_help("give it `max_drop` or `min_value`"));
+        return Err(SpecError::at(&rule.span, message)
+            .with_help("give it `max_drop` or `min_value`, and where lower is better, `max_rise` or `max_value`"));
     }
     Ok(rule)
 }

@@ -104,7 +104,17 @@ pub(crate) const CHECK_KEYS: &[SpecKey] = &[
         about: "How far the metric may fall below the accepted one.",
         schema: || json!({ "type": "number", "minimum": 0 }),
     },
+    SpecKey {
+        name: "max_rise",
+        about: "How far a metric whose lower values are better, such as `loss`, may rise above the accepted one.",
+        schema: || json!({ "type": "number", "minimum": 0 }),
+    },
     SpecKey { name: "min_value", about: "What the metric must reach.", schema: || json!({ "type": "number" }) },
+    SpecKey {
+        name: "max_value",
+        about: "What a metric whose lower values are better may not exceed.",
+        schema: || json!({ "type": "number" }),
+    },
     SpecKey {
         name: "paired",
         about: "A drop beyond `max_drop` fails only if a paired test over the queries says that it is no chance.",

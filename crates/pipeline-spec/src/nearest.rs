@@ -51,7 +51,8 @@ const OTHER_NAMES: &[(&[&str], &[&str])] = &[
     (&["variables", "env"], &["vars"]),
     (&["inherits", "base", "include", "defaults"], &["extends"]),
     (&["grid", "search", "parameters", "matrix"], &["sweep"]),
-    (&["min", "minimum", "threshold"], &["min_value"]),
+    (&["min", "minimum", "threshold", "floor"], &["min_value"]),
+    (&["max", "maximum", "ceiling"], &["max_value"]),
 ];
 
 /// The known names that `name` may mean, the likeliest first: the nearest, else that of a thing with other names, else

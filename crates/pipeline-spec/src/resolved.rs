@@ -192,7 +192,9 @@ impl Writer<'_> {
     }
 
     fn rule(&mut self, rule: &CheckRule) -> &mut Self {
-        let parts = [("max_drop", rule.max_drop), ("min_value", rule.min_value)];
+        let CheckRule { max_drop, max_rise, min_value, max_value, .. } = *rule;
+        let parts =
+            [("max_drop", max_drop), ("max_rise", max_rise), ("min_value", min_value), ("max_value", max_value)];
         let parts = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
         for (idx, (name, value)) in parts.enumerate() {
             self.raw(if idx == 0 { "{ " } else { ", " }).raw(name).raw(": ").number(value);

@@ -75,13 +75,17 @@ pub struct Publish {
     pub path_span: Span,
 }
 
-/// The rule for a metric; at least one of `max_drop` and `min_value`.
+/// The rule for a metric; at least one of its limits is set. Which of them mean anything depends on the metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckRule {
     /// The largest allowed drop below the accepted value, in the metric's own unit; at least 0.
     pub max_drop: Option<f64>,
+    /// The largest allowed rise above the accepted value, where lower is better; at least 0.
+    pub max_rise: Option<f64>,
     /// The smallest allowed value.
     pub min_value: Option<f64>,
+    /// The largest allowed value, where lower is better.
+    pub max_value: Option<f64>,
     /// Requires that a drop is also significant to fail; implies a `max_drop`.
     pub paired: Option<PairedRule>,
     /// The place of the metric's name.

@@ -167,14 +167,14 @@ impl HeldOutMetric {
     }
 }
 
-/// Whether higher or lower values of the metric of this name are better: of an evaluation, on held-out data, or the
-/// `loss` of a training. `None` where its name does not say.
+/// Whether higher or lower values of the metric of this name are better: of an evaluation, on held-out data, the `loss`
+/// of a training, or the `unknown_tokens` of texts. `None` where its name does not say.
 pub fn better(metric: &str) -> Option<Ordering> {
     let name = HeldOutMetric::parse(metric).map_or_else(|| MetricName::from(metric), |held_out| held_out.0);
     match &name.quantity {
         quantity if quantity.better().is_some() => quantity.better(),
         quantity if quantity.is_mean_over_k() => Some(Ordering::Greater),
-        Quantity::Other(name) if name == "loss" => Some(Ordering::Less),
+        Quantity::Other(name) if ["loss", "unknown_tokens"].contains(&name.as_str()) => Some(Ordering::Less),
         _ => None,
     }
 }
@@ -300,6 +300,9 @@ mod tests {
             ("hard_mean_recall", Some(Ordering::Greater)),
             ("median_rank", Some(Ordering::Less)),
             ("loss", Some(Ordering::Less)),
+            ("valid_loss", Some(Ordering::Less)),
+            ("i2t_median_rank_high", Some(Ordering::Less)),
+            ("unknown_tokens", Some(Ordering::Less)),
             ("n_pairs", None),
             ("pool_size", None),
             ("mean_recal", None),

@@ -2,6 +2,7 @@
 
 pub mod baseline;
 mod measure;
+mod rules;
 mod verdict;
 
 use pipeline_core::StageId;
@@ -11,6 +12,7 @@ use pipeline_store::StoreError;
 
 pub use baseline::{Acceptance, Baseline, BaselineError, BestRanks, Measured};
 pub use measure::{Measurements, Metric};
+pub use rules::check_rules;
 pub use verdict::{Checked, Gate, Overall, Paired, Verdict, overall};
 
 /// The reason why a metric cannot be checked.

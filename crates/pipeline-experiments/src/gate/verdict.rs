@@ -14,7 +14,7 @@ use super::baseline::{Baseline, Measured};
 use super::measure::{Measurements, Metric};
 use crate::compare::paired;
 
-/// The tolerance of comparisons: a drop of exactly `max_drop` passes although decimal fractions are inexact in binary.
+/// The tolerance of comparisons: a change of exactly the limit passes although decimal fractions are inexact in binary.
 const ROUNDING: f64 = 1e-9;
 
 /// The current metrics, and those that they must not fall behind.
@@ -37,8 +37,12 @@ pub enum Verdict {
     Passed,
     /// It fell by more than `max_drop`; where the rule is paired, also significantly.
     Dropped,
+    /// It rose by more than `max_rise`.
+    Rose,
     /// It is lower than `min_value`.
     BelowMinimum,
+    /// It is higher than `max_value`.
+    AboveMaximum,
     /// It is missing, not a number, or its stage is not up to date.
     Unmeasured,
     /// The baseline has no value to compare it with.
@@ -60,8 +64,12 @@ pub struct Checked {
     pub accepted: Option<f64>,
     /// The largest allowed drop.
     pub max_drop: Option<f64>,
+    /// The largest allowed rise, where lower is better.
+    pub max_rise: Option<f64>,
     /// The smallest allowed value.
     pub min_value: Option<f64>,
+    /// The largest allowed value, where lower is better.
+    pub max_value: Option<f64>,
     /// The result of the paired test, where the rule has one.
     pub paired: Option<Paired>,
     /// The verdict.
@@ -132,7 +140,12 @@ impl Gate<'_> {
         if let Some(minimum) = rule.min_value.filter(|minimum| current < *minimum) {
             return Ok(checked.with(Verdict::BelowMinimum, format!("{current:.6} is lower than {minimum}")));
         }
-        let Some(max_drop) = rule.max_drop else { return Ok(checked) };
+        if let Some(maximum) = rule.max_value.filter(|maximum| current > *maximum) {
+            return Ok(checked.with(Verdict::AboveMaximum, format!("{current:.6} is higher than {maximum}")));
+        }
+        if rule.max_drop.is_none() && rule.max_rise.is_none() {
+            return Ok(checked);
+        }
         let Some(before) = accepted.and_then(|baseline| baseline.stages.get(stage)) else {
             return Ok(checked.with(Verdict::NoBaseline, "no accepted baseline".to_owned()));
         };
@@ -155,7 +168,7 @@ impl Gate<'_> {
                 Err((verdict, reason)) => return Ok(checked.with(verdict, reason)),
             }
         }
-        Ok(checked.judge_drop(accepted - current, max_drop))
+        Ok(checked.judge(current - accepted))
     }
 
     /// The paired test of one metric; the inner error is the verdict where there are no pairs.
@@ -213,18 +226,23 @@ impl Checked {
             current: None,
             accepted: None,
             max_drop: rule.max_drop,
+            max_rise: rule.max_rise,
             min_value: rule.min_value,
+            max_value: rule.max_value,
             paired: None,
             verdict: Verdict::Passed,
             detail: String::new(),
         }
     }
 
-    /// Judges a drop: it fails beyond `max_drop`; with a paired rule, only if it is also significant.
-    fn judge_drop(self, drop: f64, max_drop: f64) -> Self {
-        if drop <= max_drop + ROUNDING {
-            return self;
+    /// Judges a change: it fails beyond `max_rise`, and beyond `max_drop`, with a paired rule only if it is also
+    /// significant.
+    fn judge(self, change: f64) -> Self {
+        if let Some(max_rise) = self.max_rise.filter(|max_rise| change > max_rise + ROUNDING) {
+            return self.with(Verdict::Rose, format!("rose by {change:.6}, {max_rise} is allowed"));
         }
+        let drop = -change;
+        let Some(max_drop) = self.max_drop.filter(|max_drop| drop > max_drop + ROUNDING) else { return self };
         let fell = format!("fell by {drop:.6}, {max_drop} is allowed");
         match self.paired {
             None => self.with(Verdict::Dropped, fell),

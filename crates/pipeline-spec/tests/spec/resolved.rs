@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use pipeline_spec::{Node, PipelineSpec, Value, resolved_yaml};
+use pipeline_spec::{CheckRule, Node, PipelineSpec, Value, resolved_yaml};
 
 /// The meaning of a spec, without places.
 fn meaning(spec: &PipelineSpec) -> Vec<String> {
@@ -18,11 +18,11 @@ fn meaning(spec: &PipelineSpec) -> Vec<String> {
     meaning.extend(spec.sweep.axes.iter().map(|axis| {
         format!("{} {}", axis.target(), crate::listed(axis).iter().map(texts).collect::<Vec<_>>().join(" "))
     }));
-    meaning.extend(
-        spec.check
-            .iter()
-            .map(|(metric, rule)| format!("{metric} {:?} {:?} {:?}", rule.max_drop, rule.min_value, rule.paired)),
-    );
+    meaning.extend(spec.check.iter().map(
+        |(metric, CheckRule { max_drop, max_rise, min_value, max_value, paired, .. })| {
+            format!("{metric} {max_drop:?} {max_rise:?} {min_value:?} {max_value:?} {paired:?}")
+        },
+    ));
     meaning
 }
 
@@ -115,7 +115,8 @@ stages:
       "odd key: #": 1
       "1": one
 sweep: { b.params.numbers: [[1], "${data}/s"], vars.data: [p] }
-check: { m: { max_drop: 0, min_value: -0.25 }, p: { max_drop: 0.5, paired: { alpha: 0.01 } }, q: { max_drop: 1, paired: } }
+check: { m: { max_drop: 0, min_value: -0.25 }, p: { max_drop: 0.5, paired: { alpha: 0.01 } }, q: { max_drop: 1, paired: },
+         r: { max_rise: 2, max_value: 3 } }
 "##;
     fs::write(folder.path().join("base.yaml"), base).unwrap();
     let path = folder.path().join("experiments/main.yaml");

@@ -1,8 +1,9 @@
 //! `pipeline check`: compares the current metrics with the accepted ones. Runs nothing.
 //!
-//! JSON: `{spec, baseline, passed, metrics: [{metric, stage, current, accepted, max_drop, min_value, paired, verdict,
-//! detail}]}`, where `verdict` is `passed`, `dropped`, `below-minimum`, `unmeasured`, `no-baseline` or
-//! `not-comparable`, and `paired` is null or `{alpha, p, low, high, n_better, n_worse}`.
+//! JSON: `{spec, baseline, passed, metrics: [{metric, stage, current, accepted, max_drop, max_rise, min_value,
+//! max_value, paired, verdict, detail}]}`, where `verdict` is `passed`, `dropped`, `rose`, `below-minimum`,
+//! `above-maximum`, `unmeasured`, `no-baseline` or `not-comparable`, and `paired` is null or `{alpha, p, low, high,
+//! n_better, n_worse}`.
 
 mod author;
 mod reports;
@@ -87,6 +88,8 @@ fn words(verdict: Verdict) -> &'static str {
         Verdict::Unmeasured => "FAILED: unmeasured",
         Verdict::NoBaseline => "FAILED: no accepted baseline",
         Verdict::NotComparable => "not comparable",
+        Verdict::Rose => "FAILED: rose",
+        Verdict::AboveMaximum => "FAILED: above maximum",
     }
 }
 
@@ -150,7 +153,7 @@ fn failure_of(checked: &Checked, opened: &Opened, measurements: &Measurements) -
             "measure on the same data, or accept the new metrics: {}",
             again::command_with("check", &opened.named, "--accept --reason …")
         )),
-        Verdict::Passed | Verdict::Dropped | Verdict::BelowMinimum => failure,
+        Verdict::Passed | Verdict::Dropped | Verdict::Rose | Verdict::BelowMinimum | Verdict::AboveMaximum => failure,
     }
 }
 
