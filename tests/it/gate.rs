@@ -242,6 +242,41 @@ fn a_linked_baseline_is_no_reason_to_replace_a_file_of_somebody_else() {
 }
 
 #[test]
+fn two_specs_of_one_name_share_no_baseline() {
+    let project = accepted();
+    let spec = project.read("spec.yaml");
+    let before = project.read("baselines/notebook.json");
+    assert!(before.contains("\"file\": \"../spec.yaml\""), "{before}");
+    project.write("copy.yaml", &spec);
+    assert_eq!(project.run(&["run", "copy.yaml"]).code, Some(0));
+    let reply = project.run(&["check", "copy.yaml"]);
+    assert_eq!(reply.code, Some(1), "{reply:?}");
+    for part in ["nothing was accepted yet", "is the baseline of `[FOLDER]/spec.yaml`", "another `name`"] {
+        assert!(reply.stderr.contains(part), "{reply:?}");
+    }
+    let reply = project.run(&["check", "copy.yaml", "--accept", "--force"]);
+    assert_eq!((reply.code, project.read("baselines/notebook.json")), (Some(2), before.clone()), "{reply:?}");
+    assert!(reply.stderr.contains("help: give one of the two specs another `name`"), "{reply:?}");
+    assert_eq!(project.run(&["check", "spec.yaml"]).code, Some(0));
+
+    // A name that loses a character leads to the same file, too.
+    for (name, file) in [("note/book", "note_book"), ("note:book", "note_book")] {
+        let path = format!("{}.yaml", name.replace('/', "1").replace(':', "2"));
+        project.write(&path, &spec.replace("name: notebook", &format!("name: {name}")));
+        assert_eq!(project.run(&["run", &path]).code, Some(0));
+        let code = project.run(&["check", &path, "--accept"]).code;
+        assert_eq!(code, Some(if name.contains('/') { 0 } else { 2 }));
+        assert!(project.path(&format!("baselines/{file}.json")).exists());
+    }
+    // A spec that was renamed keeps its baseline, and so does one whose baseline does not say of which it is.
+    project.remove("spec.yaml");
+    assert_eq!(project.run(&["check", "copy.yaml"]).code, Some(0));
+    project.write("spec.yaml", &spec);
+    project.write("baselines/notebook.json", &before.replace("\"file\": \"../spec.yaml\",", ""));
+    assert_eq!(project.run(&["check", "copy.yaml"]).code, Some(0));
+}
+
+#[test]
 fn a_baseline_holds_one_line_of_ranks() {
     let (project, baseline) = paired();
     let ranks = baseline["stages"]["evaluate"]["per_query"]["ranks"].as_array().unwrap();

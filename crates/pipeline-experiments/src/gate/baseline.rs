@@ -14,6 +14,9 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 /// The version of the file's format. Version 1 had no ranks; this program still reads it.
 const VERSION: u32 = 2;
 
+/// The way from the folder of baselines to that of their specs.
+const ABOVE: &str = "../";
+
 /// Accepted metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
@@ -21,6 +24,9 @@ pub struct Baseline {
     pub version: u32,
     /// The spec's name.
     pub spec: String,
+    /// The spec's file, from the folder of the baseline on; absent in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The time of the acceptance, in UTC.
     pub accepted_at: String,
     /// The person who accepted them.
@@ -180,7 +186,17 @@ impl Baseline {
         Acceptance { by, at, reason }: Acceptance,
         stages: BTreeMap<StageId, Measured>,
     ) -> Self {
-        Self { version: VERSION, spec: spec.name.clone(), accepted_at: at, accepted_by: by, reason, stages }
+        let file = spec.file.file_name().map(|name| format!("{ABOVE}{}", name.to_string_lossy()));
+        Self { version: VERSION, spec: spec.name.clone(), file, accepted_at: at, accepted_by: by, reason, stages }
+    }
+
+    /// The spec whose metrics were accepted, if it is another one that exists. A spec that was moved or renamed keeps
+    /// its baseline.
+    pub fn other_spec(&self, spec: &PipelineSpec) -> Option<PathBuf> {
+        let name = self.file.as_ref()?.strip_prefix(ABOVE)?;
+        let other = spec.file.parent().unwrap_or(Path::new(".")).join(name);
+        let real = other.canonicalize().ok()?;
+        (spec.file.canonicalize().ok()? != real).then_some(other)
     }
 
     /// The text of its file: indented JSON with every list on one line, so that thousands of ranks do not become
@@ -254,6 +270,7 @@ mod tests {
         let baseline = Baseline {
             version: VERSION,
             spec: "demo".to_owned(),
+            file: Some("../demo.yaml".to_owned()),
             accepted_at: String::new(),
             accepted_by: String::new(),
             reason: None,

@@ -9,7 +9,7 @@ mod author;
 mod reports;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pipeline_experiments::Opened;
@@ -47,7 +47,11 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if args.accept {
         return accept(args, &opened, &measurements, &path, terminal);
     }
-    let accepted = baseline::read(&path)?;
+    let mut accepted = baseline::read(&path)?;
+    if let Some(other) = accepted.as_ref().and_then(|baseline| baseline.other_spec(&opened.spec)) {
+        terminal.remark(&format!("note: nothing was accepted yet: {}", same_baseline(&path, &other)));
+        accepted = None;
+    }
     let gate = Gate {
         measurements: &measurements,
         accepted: accepted.as_ref(),
@@ -84,12 +88,12 @@ fn words(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
         Verdict::Dropped => "FAILED: dropped",
+        Verdict::Rose => "FAILED: rose",
         Verdict::BelowMinimum => "FAILED: below minimum",
+        Verdict::AboveMaximum => "FAILED: above maximum",
         Verdict::Unmeasured => "FAILED: unmeasured",
         Verdict::NoBaseline => "FAILED: no accepted baseline",
         Verdict::NotComparable => "not comparable",
-        Verdict::Rose => "FAILED: rose",
-        Verdict::AboveMaximum => "FAILED: above maximum",
     }
 }
 
@@ -147,7 +151,10 @@ fn failure_of(checked: &Checked, opened: &Opened, measurements: &Measurements) -
         Verdict::Unmeasured => unmeasured(&checked.metric, opened, measurements, failure),
         Verdict::NoBaseline => {
             let accept = again::command_with("check", &opened.named, "--accept");
-            failure.with_help(format!("accept the current metrics: {accept}"))
+            match other_spec(opened) {
+                Some(_) => failure.with_help(format!("{RENAME}; then accept the current metrics: {accept}")),
+                None => failure.with_help(format!("accept the current metrics: {accept}")),
+            }
         }
         Verdict::NotComparable => failure.with_help(format!(
             "measure on the same data, or accept the new metrics: {}",
@@ -173,6 +180,18 @@ fn is_linked(path: &Path) -> bool {
     path.is_symlink() || path.parent().is_some_and(Path::is_symlink)
 }
 
+/// Advice where two specs share a baseline.
+const RENAME: &str = "give one of the two specs another `name`";
+
+/// The other spec of which the baseline is, if it is of another.
+fn other_spec(opened: &Opened) -> Option<PathBuf> {
+    baseline::read(&baseline::path_of(&opened.spec)).ok()??.other_spec(&opened.spec)
+}
+
+fn same_baseline(path: &Path, other: &Path) -> String {
+    format!("`{}` is the baseline of `{}`, whose name leads to the same file", path.display(), other.display())
+}
+
 /// Writes the current metrics as the baseline; every metric in the spec's rules must be measured.
 fn accept(
     args: &CheckArgs,
@@ -181,6 +200,9 @@ fn accept(
     path: &Path,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
+    if let Some(other) = other_spec(opened) {
+        return Err(Failure::new(Exit::Usage, same_baseline(path, &other)).with_help(RENAME));
+    }
     let mut stages = BTreeMap::new();
     for metric in opened.spec.check.keys() {
         let found = measurements.find(metric, None)?;
