@@ -24,6 +24,17 @@ pub enum EngineError {
         #[source]
         source: StageError,
     },
+    /// A file of another program lies where a stage would publish.
+    #[error("stage `{stage}` cannot publish `{file}`")]
+    CannotPublish {
+        /// The stage.
+        stage: StageId,
+        /// The file or folder of its artifact.
+        file: String,
+        /// The cause.
+        #[source]
+        source: StoreError,
+    },
     /// A source cannot be read.
     #[error("source `{name}` of stage `{stage}` cannot be read")]
     SourceDigest {

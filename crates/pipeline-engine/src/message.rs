@@ -25,6 +25,8 @@ pub(crate) enum Outcome {
     Committed(Box<Committed>),
     /// All files were copied out.
     Published,
+    /// A file could not be copied out, after this many seconds; the result itself is there.
+    NotPublished(Failure, f64),
     /// Some shards of a stage that another process computes were computed.
     Helped,
     /// The inputs, by index, whose bytes are lost or damaged, each with a message; the stage must start again. It has
@@ -86,7 +88,9 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let help = match &error {
             EngineError::Source { source, .. } | EngineError::CannotRun { source, .. } => source.help.clone(),
-            EngineError::SourceDigest { source, .. } | EngineError::Store(source) => source.help(),
+            EngineError::SourceDigest { source, .. }
+            | EngineError::CannotPublish { source, .. }
+            | EngineError::Store(source) => source.help(),
             EngineError::UnknownStage { .. } => None,
         };
         Self { errors: error_chain(&error), help, is_bug: false }

@@ -91,6 +91,36 @@ pub(crate) fn check_stages(resolver: &mut Resolver<'_>, decided: &[Decided]) -> 
     Ok(())
 }
 
+/// Refuses to start a run that would find at its end that it may not publish. Returns warnings about files that are in
+/// the way unless a stage that must run makes the same ones: a new store does not know those of an earlier one.
+pub(crate) fn check_published(
+    resolver: &mut Resolver<'_>,
+    decided: &[Decided],
+) -> Result<Vec<(StageId, String)>, EngineError> {
+    let (graph, mut warnings) = (resolver.graph, Vec::new());
+    for (idx, (node, decided)) in graph.nodes().iter().zip(decided).enumerate() {
+        let is_known = matches!(decided.decision, Decision::Reuse { .. });
+        let parts = if is_known && !node.publish.is_empty() { resolver.published(idx)? } else { None };
+        for (file, path) in &node.publish {
+            if is_known && !decided.unpublished.iter().any(|stale| stale.stale() == Some(path)) {
+                continue;
+            }
+            let part = parts.as_ref().and_then(|parts| parts.get(file));
+            let checked = resolver.store.outside().check_publishable(part, path);
+            let (stage, file) = (node.id.clone(), file.clone());
+            if let Some(there) = checked.map_err(|source| EngineError::CannotPublish { stage, file, source })? {
+                let message = format!(
+                    "`{}` is no file that this store knows: unless the result is the same, it stays and is not \
+                     published; `run --overwrite` replaces it",
+                    there.display()
+                );
+                warnings.push((node.id.clone(), message));
+            }
+        }
+    }
+    Ok(warnings)
+}
+
 /// The stages whose checks may differ: large vocabularies take seconds to read.
 pub fn to_check<'a>(nodes: impl Iterator<Item = &'a Node>) -> impl Iterator<Item = &'a Node> {
     let mut seen = HashSet::new();

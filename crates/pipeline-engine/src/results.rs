@@ -27,7 +27,7 @@ pub struct RunSummary {
     pub n_ran: usize,
     /// The number of stages whose result was reused.
     pub n_reused: usize,
-    /// The failed stages, in the order of their failures.
+    /// The failed stages in the order of their failures, then those whose files could not be published.
     pub failed: Vec<StageId>,
     /// The stages that were skipped or interrupted.
     pub skipped: Vec<StageId>,
@@ -42,7 +42,7 @@ pub struct RunSummary {
 impl State<'_, '_> {
     /// The outcome of the run.
     pub fn outcome(&self, cancel: &Cancel) -> Outcome {
-        let is_complete = self.settled().count() == self.stages.len();
+        let is_complete = self.settled().count() == self.stages.len() && self.unpublished.is_empty();
         match (is_complete, cancel.is_cancelled()) {
             (true, _) => Outcome::Done,
             (false, true) => Outcome::Interrupted,
@@ -114,7 +114,7 @@ impl State<'_, '_> {
             seconds,
             n_ran: self.stages.iter().filter(|stage| stage.has_run).count(),
             n_reused: self.settled().filter(|&idx| !self.stages[idx].has_run).count(),
-            failed: self.failed.iter().map(|&idx| self.id(idx)).collect(),
+            failed: self.failed.iter().chain(&self.unpublished).map(|&idx| self.id(idx)).collect(),
             skipped: skipped.map(|idx| self.id(idx)).collect(),
             has_bug: self.has_bug,
             metrics,

@@ -14,7 +14,7 @@ use crate::error::EngineError;
 use crate::holdings::Keepers;
 use crate::journal::Journal;
 use crate::options::{RunOptions, RunRole, SpecInfo};
-use crate::plan::{check_stages, decide_all};
+use crate::plan::{check_published, check_stages, decide_all};
 use crate::provenance::{Origin, now_ms};
 use crate::readers::Readers;
 use crate::resolver::Resolver;
@@ -32,7 +32,7 @@ use crate::{Cancel, Graph};
 ///
 /// # Errors
 /// Before any work: when a source of a stage that must run is missing or the stage could never do its work (with
-/// `keep_going` the stage fails instead), a forced stage is unknown, or the store cannot be used. At the end: when the
+/// `keep_going` the stage fails instead), a file of another program lies where one publishes, a forced stage is unknown, or the store cannot be used. At the end: when the
 /// run's history or the stages' results could not be written.
 pub fn run(
     graph: &Graph,
@@ -47,14 +47,21 @@ pub fn run(
     let decided = decide_all(&mut resolver)?;
     // A worker reports what its machine lacks as the failure of a stage, where the watching run sees it.
     let is_joined = matches!(options.role, RunRole::Join { .. });
+    let mut in_the_way = Vec::new();
     if !options.keep_going && !is_joined {
         check_stages(&mut resolver, &decided)?;
+        if !options.overwrite {
+            in_the_way = check_published(&mut resolver, &decided)?;
+        }
     }
     // Before the run begins: one that fails to end counts as dead.
     store.remote().map_or(Ok(()), RemoteLink::resume_uploads)?;
     let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, options, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.stage_nodes(), options));
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
+    for (stage, message) in in_the_way {
+        journal.emit(Event::StageWarning { stage, message });
+    }
     for (idx, node) in graph.nodes().iter().enumerate() {
         if let (Some(error), Decision::Reuse { .. }) = (&resolver.sources(idx).missing, &decided[idx].decision) {
             let message = format!("{}; its remembered result is used", in_one_line(error));

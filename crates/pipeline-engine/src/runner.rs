@@ -352,6 +352,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         match outcome {
             Outcome::Committed(committed) => self.committed(idx, *committed),
             Outcome::Published => self.state.settle(idx),
+            Outcome::NotPublished(failure, seconds) => self.state.fail_to_publish(idx, failure, seconds),
             Outcome::Helped => self.state.wait_again(idx),
             Outcome::Unreadable(inputs) => self.state.inputs_lost(idx, inputs),
             Outcome::OtherSources(sources) => self.state.sources_changed(idx, sources),

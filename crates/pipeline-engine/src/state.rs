@@ -1,5 +1,6 @@
 //! The state of a run and its transitions for each thing that happens to a stage; starts no threads.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use pipeline_core::{Event, Reader, RunReason, StageId, StageWork};
@@ -37,6 +38,8 @@ pub(crate) struct State<'a, 'env> {
     pub next_poll: Instant,
     /// The failed stages, in the order of their failures.
     pub failed: Vec<usize>,
+    /// The settled stages whose files could not be published.
+    pub unpublished: BTreeSet<usize>,
     /// True when a stage broke a rule.
     pub has_bug: bool,
     /// The news of the workers, in a run that watches them.
@@ -66,6 +69,7 @@ impl<'a, 'env> State<'a, 'env> {
             waiting: Vec::new(),
             next_poll: Instant::now(),
             failed: Vec::new(),
+            unpublished: BTreeSet::new(),
             has_bug: false,
             watching: Watching::of(&options.role),
             elsewhere: Elsewhere::of(&options.role, store),
@@ -248,6 +252,15 @@ impl<'a, 'env> State<'a, 'env> {
         self.has_bug |= is_bug;
         self.journal.emit(Event::StageFailed { stage: self.id(idx), errors, help, seconds });
         self.fall(idx);
+    }
+
+    /// Fails a stage whose files could not be published; those below it go on with its result.
+    pub fn fail_to_publish(&mut self, idx: usize, failure: Failure, seconds: f64) {
+        let Failure { errors, help, is_bug } = failure;
+        self.has_bug |= is_bug;
+        self.journal.emit(Event::StageFailed { stage: self.id(idx), errors, help, seconds });
+        self.unpublished.insert(idx);
+        self.settle(idx);
     }
 
     /// Fails a stage as another worker has reported it.

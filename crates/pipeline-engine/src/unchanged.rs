@@ -108,7 +108,7 @@ impl State<'_, '_> {
         let is_up_to_date = |(idx, stage): (usize, &StageState)| {
             matches!(stage.decision, Decision::Reuse { .. }) && self.schedule.phase(idx) == Phase::Settled
         };
-        let is_complete = self.stages.iter().enumerate().all(is_up_to_date);
+        let is_complete = self.unpublished.is_empty() && self.stages.iter().enumerate().all(is_up_to_date);
         let (Some(circumstances), true) = (&spec.circumstances, is_complete) else { return Ok(()) };
         let nodes = self.resolver.graph.nodes();
         // Stages with one model examine the same places.

@@ -120,7 +120,7 @@ pub(crate) fn publish(shop: &Workshop<'_>, idx: usize, copies: &[Copy], sender: 
             }
             Err(OpenTreeError::Store(error)) => {
                 let failure = Failure::from(error).under(format!("cannot publish `{file}`"));
-                return Outcome::Failed(failure, began.elapsed().as_secs_f64());
+                return Outcome::NotPublished(failure, began.elapsed().as_secs_f64());
             }
             Err(error) => return Outcome::Unpublishable(format!("cannot publish `{file}`: {error}")),
         }

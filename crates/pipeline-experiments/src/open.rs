@@ -216,6 +216,10 @@ impl Opened {
                 fault_span(self.spec.stage(stage)?, source, error)
             }
             EngineError::SourceDigest { stage, .. } => missed::span(self.spec.stage(stage)?, &causes(error)),
+            EngineError::CannotPublish { stage, file, .. } => {
+                let publish = &self.spec.stage(stage)?.publish;
+                &publish.iter().find(|publish| publish.file.value == *file)?.path_span
+            }
             EngineError::UnknownStage { .. } | EngineError::Store(_) => return None,
         };
         Some(span.clone())

@@ -1,10 +1,11 @@
 //! Files of artifacts appear where the spec publishes them.
 
 use std::fs;
+use std::sync::Arc;
 
-use pipeline_core::{Event, Reader, RunReason};
+use pipeline_core::{Event, Outcome, Reader, RunReason};
 
-use crate::world::{World, part, write};
+use crate::world::{World, graph, part, write};
 
 #[test]
 fn a_published_name_that_is_not_in_the_artifact_fails_with_the_names_that_are() {
@@ -66,4 +67,38 @@ fn a_path_that_cannot_be_written_fails_the_stage() {
     let ran = world.run(&parts);
     assert_eq!(ran.failed(), "a");
     assert!(ran.errors().contains("file"), "{}", ran.errors());
+}
+
+#[test]
+fn a_file_of_somebody_else_stops_no_stage_that_has_its_inputs_and_is_told_before_any_work() {
+    let world = World::new();
+    let chain = |text: &'static str| {
+        [
+            part("a")
+                .param("text", text)
+                .work(move |context| write(context, text))
+                .publish("out.txt", world.path("out.txt")),
+            part("b").input("a"),
+        ]
+    };
+    world.write("out.txt", "of somebody else");
+    let ran = world.run(&chain("mine"));
+    assert!(ran.errors().contains("is not a file that this program has written"), "{}", ran.errors());
+    assert_eq!((ran.summary.n_ran, ran.skipped().as_str()), (2, ""));
+    let is_warning =
+        |event: &Event| matches!(event, Event::StageWarning { message, .. } if message.contains("--overwrite"));
+    let is_start = |event: &Event| matches!(event, Event::StageStarted { .. });
+    let first = |is: &dyn Fn(&Event) -> bool| ran.events.iter().position(is).unwrap();
+    assert!(first(&is_warning) < first(&is_start));
+    assert_eq!(ran.summary.outcome, Outcome::Failed);
+    // Now the result is known, and nothing is begun.
+    assert!(world.run_unchanged(&chain("mine")).is_none());
+    let graph = graph(&chain("mine"), &Arc::default());
+    let begun = pipeline_engine::run(&graph, &world.store(), &world.spec(), &world.options, &world.cancel, &mut |_| {});
+    let error = begun.unwrap_err();
+    assert_eq!(error.to_string(), "stage `a` cannot publish `out.txt`");
+    assert_eq!(world.read("out.txt"), "of somebody else");
+    // The same file is no obstacle: a new store does not know that an earlier one has written it.
+    world.write("out.txt", "mine");
+    world.expect(&chain("mine"), "");
 }

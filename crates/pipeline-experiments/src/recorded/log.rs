@@ -183,6 +183,12 @@ impl RunLog {
             Event::StageFailed { stage, errors, help, seconds } => {
                 let failure = FailedStage { stage: stage.clone(), errors: errors.clone(), help: help.clone() };
                 self.failures.push(failure);
+                // Its files could not be published: it counts once.
+                match self.stage(stage).map(|stage| stage.fate) {
+                    Some(Fate::Ran | Fate::Unchanged) => self.n_ran -= 1,
+                    Some(Fate::Reused) => self.n_reused -= 1,
+                    _ => {}
+                }
                 let stage = self.stage_mut(stage);
                 (stage.fate, stage.artifact) = (Fate::Failed, None);
                 stage.cost = Some(Cost { seconds: *seconds, made: None });

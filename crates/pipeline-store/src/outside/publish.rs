@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{FileEntry, Part, Tree};
 
 use super::destination::{Destination, real_path, with_real_folder};
-use super::written::Written;
+use super::written::{Memory, Written};
 use super::{Outside, Standing, at, foreign};
 use crate::cas::check_links;
 use crate::durable::{make_folder, parent, remove_file};
@@ -56,6 +56,34 @@ impl Outside {
         }
         tree.links.iter().try_for_each(|(name, target)| publish_link(&at(&to, name), target))?;
         Ok(kept)
+    }
+
+    /// Refuses, before anything is computed, to publish where a file of another program lies. The part of a stage that
+    /// has yet to run is unknown: then a file is returned that may stay only if the part turns out to be the same.
+    ///
+    /// # Errors
+    /// When a file of another program would certainly be in the way.
+    pub fn check_publishable(&self, part: Option<&Part>, to: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let to = absolute(to)?;
+        let before = self.written.at(&to).unwrap_or_default();
+        if let Some(part) = part {
+            let tree = &*as_tree(part);
+            return self.check_way(&copies(tree, &to)?, tree, &to, &before, false).map(|_| None);
+        }
+        let mut names: Vec<&str> = before.files.keys().map(String::as_str).collect();
+        if names.is_empty() {
+            names.push("");
+        }
+        for name in names {
+            let path = at(&to, name);
+            let Destination::File(real) = Destination::of(&path).at("write", &path)? else { continue };
+            let memory = before.memory(name, &path, &real);
+            let may_be_foreign = matches!(memory, Memory::Relinked | Memory::Nothing);
+            if may_be_foreign && self.standing(&real, memory)? == Standing::Foreign {
+                return if memory == Memory::Nothing { Ok(Some(real)) } else { Err(foreign(&path, &real)) };
+            }
+        }
+        Ok(None)
     }
 
     /// Refuses to replace files of other programs. Returns the files that were changed since they were written.
