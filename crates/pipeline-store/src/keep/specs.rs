@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::holders::{Held, Hold, Holder};
@@ -34,7 +34,10 @@ enum Presence {
 impl LastEntry {
     /// Its hold. The results of a spec that is certainly gone are held for `keep_missing`.
     pub(super) fn hold(&self, keep_missing: Option<Duration>) -> SpecHold {
-        let presence = self.last.as_ref().map_or(Presence::Unseen, Last::presence);
+        let presence = match self.moved_to.as_deref().is_some_and(is_there) {
+            true => Presence::There,
+            false => self.last.as_ref().map_or(Presence::Unseen, Last::presence),
+        };
         let life = match presence {
             Presence::There => is_of_overrides(&self.path).then_some(UNSEEN_LIFE),
             Presence::Gone => Some(keep_missing.unwrap_or(Duration::ZERO)),
@@ -45,7 +48,10 @@ impl LastEntry {
         match &self.last {
             Some(last) if is_over => SpecHold::Released(last.spec.clone()),
             None if is_over => SpecHold::Released(self.path.clone()),
-            Some(last) => SpecHold::Held(Hold { holder: Holder::Spec { spec: last.spec.clone() }, what: last.held() }),
+            Some(last) => {
+                let spec = self.moved_to.as_ref().filter(|spec| is_there(spec)).unwrap_or(&last.spec).clone();
+                SpecHold::Held(Hold { holder: Holder::Spec { spec }, what: last.held() })
+            }
             None => SpecHold::Held(Hold {
                 holder: Holder::Unreadable { path: self.path.clone() },
                 what: Held::RecordedBefore(self.used),
@@ -67,17 +73,19 @@ impl Last {
         if self.spec.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) {
             return Presence::Unseen;
         }
-        // A spec may be named like the sweeps of another.
-        match (fs::metadata(&self.spec), swept_spec(&self.spec).map(fs::metadata)) {
-            (Ok(_), _) | (_, Some(Ok(_))) => Presence::There,
-            (Err(error), _)
-                if is_absence(&error) && self.host == host_name() && self.device == device_of(&self.spec) =>
-            {
+        match fs::metadata(&self.spec) {
+            _ if is_there(&self.spec) => Presence::There,
+            Err(error) if is_absence(&error) && self.host == host_name() && self.device == device_of(&self.spec) => {
                 Presence::Gone
             }
             _ => Presence::Unseen,
         }
     }
+}
+
+/// True if the spec is there, or that of these sweeps. A spec may be named like the sweeps of another.
+fn is_there(spec: &Path) -> bool {
+    spec.exists() || swept_spec(spec).is_some_and(Path::exists)
 }
 
 fn is_absence(error: &io::Error) -> bool {

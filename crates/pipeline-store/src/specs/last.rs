@@ -25,6 +25,9 @@ pub struct Last {
     /// The spec's absolute path, or that of its sweeps.
     #[serde(serialize_with = "path_as_text")]
     pub spec: PathBuf,
+    /// The same path from the folder of the store on, where it lies below that: both may be moved together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<PathBuf>,
     /// The time, in milliseconds since 1970-01-01 UTC.
     pub at_ms: u64,
     /// The machine; empty in files of earlier versions.
@@ -72,7 +75,7 @@ impl Last {
         // Also of runs with overrides it is the spec that holds them.
         let spec = spec_and_overrides(&spec).map_or(spec.clone(), |(spec, _)| spec.to_owned());
         let device = device_of(&spec);
-        Self { run, spec, at_ms, host: host_name().to_owned(), device, stages }
+        Self { run, spec, beside: None, at_ms, host: host_name().to_owned(), device, stages }
     }
 
     /// True if every stage's record is unchanged since it was last read or written. Reads no record.

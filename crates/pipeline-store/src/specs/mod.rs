@@ -46,6 +46,9 @@ pub(crate) use sweeps::swept_spec;
 /// The beginning of the names of files with the last sources of specs.
 const LAST_SOURCES: &str = "last-";
 
+/// The digits of a digest in the name of a file.
+const DIGEST_DIGITS: usize = 64;
+
 /// The memory of each spec's last runs, by the spec's path.
 #[derive(Debug)]
 pub struct Specs {
@@ -63,6 +66,8 @@ pub(crate) struct LastEntry {
     pub(crate) used: SystemTime,
     /// `None` when it cannot be read.
     pub(crate) last: Option<Last>,
+    /// The present path of a spec that was moved together with the store, and has not run since.
+    pub(crate) moved_to: Option<PathBuf>,
 }
 
 impl Specs {
@@ -97,7 +102,14 @@ impl Specs {
     /// # Errors
     /// When the store cannot be written.
     pub fn put_last(&self, spec: &Path, last: &Last) -> Result<(), StoreError> {
-        self.workspace.write_sealed(&self.last_file(spec)?, last, Durability::Lazy)
+        let beside = self.folder_of_store().and_then(|folder| Some(last.spec.strip_prefix(folder).ok()?.to_owned()));
+        let last = Last { beside: beside.filter(|path| path.to_str().is_some()), ..last.clone() };
+        self.workspace.write_sealed(&self.last_file(spec)?, &last, Durability::Lazy)
+    }
+
+    /// The absolute folder that holds the store.
+    fn folder_of_store(&self) -> Option<PathBuf> {
+        Some(absolute(&self.lasts).ok()?.parent()?.parent()?.to_owned())
     }
 
     /// Marks the last results of a spec as used now: its last run is the one with these overrides.
@@ -156,9 +168,21 @@ impl Specs {
             if last.is_none() && path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            all.push(LastEntry { used: metadata.modified().at("read", &path)?, path, last });
+            let moved_to = last.as_ref().and_then(|last| self.moved_to(&path, last));
+            all.push(LastEntry { used: metadata.modified().at("read", &path)?, path, last, moved_to });
         }
         Ok(all)
+    }
+
+    /// The path of a spec that was moved together with the store, unless it has run there since.
+    fn moved_to(&self, file: &Path, last: &Last) -> Option<PathBuf> {
+        let spec = self.folder_of_store()?.join(last.beside.as_ref()?);
+        if spec == last.spec {
+            return None;
+        }
+        let overrides = file.file_name()?.to_str()?.get(DIGEST_DIGITS..)?;
+        let digest = Digest::of(spec.as_os_str().as_encoded_bytes());
+        (!self.lasts.join(format!("{digest}{overrides}")).exists()).then_some(spec)
     }
 
     /// Forgets the last results of a spec, by its file in `last/`. The sources of a spec as it is stay: it may come back

@@ -199,3 +199,34 @@ fn a_collection_names_what_it_deletes_from_the_quarantine() {
         assert_eq!((collected.quarantine_bytes, kept.exists()), (19, dry_run));
     }
 }
+
+#[test]
+fn the_results_of_a_spec_stay_when_it_is_moved_together_with_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |project: &str, name: &str| folder.path().join(project).join(name);
+    fs::create_dir_all(at("project", "pipelines")).unwrap();
+    let store = Store::open(&at("project", "artifacts")).unwrap();
+    let [record, other] = ["plain", "other"].map(|stage| commit(&store, stage, stage.as_bytes()));
+    let spec = at("project", "pipelines/a.yaml");
+    store.specs().put_last(&spec, &last_of(&spec, &[&record])).unwrap();
+    let sweeps = path_of_sweeps(&spec);
+    let last = Last { spec: sweeps.clone(), ..last_of(&spec, &[&other]) };
+    store.specs().put_last(&sweeps, &last).unwrap();
+    drop(store);
+    fs::rename(at("project", ""), at("moved", "")).unwrap();
+    let store = Store::open(&at("moved", "artifacts")).unwrap();
+    store.collect(&EVERYTHING).unwrap();
+    assert!(store.cas().has_bytes(&record.tree) && store.cas().has_bytes(&other.tree));
+    // Once it has run at its new place, the old memory of it holds nothing.
+    let spec = at("moved", "pipelines/a.yaml");
+    store.specs().put_last(&spec, &last_of(&spec, &[])).unwrap();
+    drop(store);
+    let store = Store::open(&at("moved", "artifacts")).unwrap();
+    store.collect(&EVERYTHING).unwrap();
+    assert!(!store.cas().has_bytes(&record.tree) && store.cas().has_bytes(&other.tree));
+    fs::remove_file(&spec).unwrap();
+    drop(store);
+    let store = Store::open(&at("moved", "artifacts")).unwrap();
+    store.collect(&EVERYTHING).unwrap();
+    assert!(!store.cas().has_bytes(&other.tree));
+}

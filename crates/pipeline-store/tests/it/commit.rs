@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use pipeline_core::{Digest, Key};
-use pipeline_store::Store;
+use pipeline_store::{Last, Store};
 
 use crate::fixture::{Fixture, flip_bit, last_of, put, record};
 
@@ -118,6 +118,8 @@ fn what_a_spec_had_last_is_remembered_by_its_path() {
     let record = record("train", 0, &put(&fixture.store, &[("a", b"1")]));
     let last = last_of(&spec, &[&record]);
     fixture.store.specs().put_last(&spec, &last).unwrap();
+    // It also says where the spec lies beside the store.
+    let last = Last { beside: Some("a.yaml".into()), ..last };
     assert_eq!(fixture.another_handle().specs().last(&spec), Some(last));
     assert_eq!(fixture.store.specs().last(&fixture.folder.path().join("b.yaml")), None);
 
