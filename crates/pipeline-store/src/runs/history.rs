@@ -227,6 +227,8 @@ fn run_info(id: RunId, folder: &Path) -> Option<RunInfo> {
         // Its seal, if it has one, may still describe it.
         Err(problem) => match RunSeal::read(folder) {
             SealState::Intact(seal) => return damaged(problem, of(seal.begin)),
+            // Another tool has a file of that name.
+            _ if !Runs::is_name(&unread.id.0) => return None,
             _ => return damaged(problem, RunInfo { started_ms: made_ms(folder), ..unread }),
         },
     };

@@ -107,6 +107,16 @@ impl Runs {
         Ok(entries.iter().map(run).collect())
     }
 
+    /// True if this program gives such names to runs: a folder of any other name is somebody else's.
+    pub(crate) fn is_name(name: &str) -> bool {
+        let is = |part: &str, n_digits: usize, is_digit: fn(&u8) -> bool| {
+            part.len() == n_digits && part.as_bytes().iter().all(is_digit)
+        };
+        let (Some((time, suffix)), true) = (name.split_once('-'), name.is_ascii()) else { return false };
+        let Some((day, time)) = time.strip_suffix('Z').and_then(|time| time.split_once('T')) else { return false };
+        is(day, 8, u8::is_ascii_digit) && is(time, 6, u8::is_ascii_digit) && is(suffix, 4, u8::is_ascii_hexdigit)
+    }
+
     fn folder_of(&self, run: &RunId) -> PathBuf {
         self.folder.join(&run.0)
     }
@@ -135,4 +145,19 @@ fn suffix(n_taken: u32) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let seed = format!("{} {} {} {n_taken}", host_name(), std::process::id(), now.as_nanos());
     Digest::of(seed.as_bytes()).hex()[..4].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_somebody_else_gave_is_no_name_of_a_run() {
+        let name = format!("{}-{}", DateTime::of(1_764_418_849_000).compact(), suffix(0));
+        assert!(Runs::is_name(&name), "{name}");
+        for other in ["exp1", "train", "20261129T124842Z", "20261129T124842Z-8c0", "20261129-124842", "", "日T月Z-8c0f"]
+        {
+            assert!(!Runs::is_name(other), "{other}");
+        }
+    }
 }

@@ -24,6 +24,8 @@ pub enum Needed {
     Labelled,
     /// It is the last run of a spec, its last sweep, or its last run with any overrides.
     Last,
+    /// Its folder has a name that this program does not give: it may be somebody else's.
+    Foreign,
     /// The last run of a spec is unknown, since this file cannot be read.
     Unknown(PathBuf),
 }
@@ -51,6 +53,7 @@ impl Store {
         last_runs.extend(of_overrides.into_values().map(|(_, run)| run));
         let why = |run: &RunInfo| {
             Some(match run {
+                _ if !Runs::is_name(&run.id.0) => Needed::Foreign,
                 _ if run.state == RunState::Running => Needed::Running,
                 _ if run.pinned => Needed::Pinned,
                 _ if !run.labels.is_empty() || run.labels_problem.is_some() => Needed::Labelled,

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::StoreError;
 use crate::durable::{Durability, list_folder, write_whole};
-use crate::layout::{PARTS, below};
+use crate::layout::{LAST_FOLDER, PARTS, RUNS_FOLDER, STORE_FOLDER, below};
+use crate::runs::Runs;
 
 const NAME: &str = ".gitignore";
 
@@ -17,9 +18,29 @@ fn parts() -> String {
     PARTS.map(|part| format!("/{part}/\n")).concat() + "/.gitignore\n"
 }
 
+/// The file's text in a folder in which somebody else has files where this store has its runs or last results.
+fn names() -> String {
+    let digest = "?".repeat(64);
+    format!("/{STORE_FOLDER}/\n/{LAST_FOLDER}/{digest}*.json\n/{RUNS_FOLDER}/????????T??????Z-????/\n/.gitignore\n")
+}
+
+/// True if somebody else has files in the folders of runs or of last results.
+fn is_shared(artifacts: &Path) -> Result<bool, StoreError> {
+    let is_any = |folder: &str, is_own: fn(&str) -> bool| {
+        let entries = match list_folder(&below(artifacts, folder)) {
+            // What is no folder is nothing of ours.
+            Err(error) if error.is_not_found() => return Ok(true),
+            entries => entries?,
+        };
+        Ok(entries.iter().any(|entry| !is_own(&entry.file_name().to_string_lossy())))
+    };
+    let is_last = |name: &str| name.len() >= 64 && name.ends_with(".json");
+    Ok(is_any(RUNS_FOLDER, Runs::is_name)? || is_any(LAST_FOLDER, is_last)?)
+}
+
 /// True for the file that [`keep_out_of_git`] writes: like the rest of the store, it is no part of a source around it.
 pub(crate) fn is_own_ignore_file(path: &Path) -> bool {
-    let is_own = |text: String| text == ALL || text == parts();
+    let is_own = |text: String| text == ALL || text == parts() || text == names();
     path.file_name().is_some_and(|name| name == NAME) && fs::read_to_string(path).is_ok_and(is_own)
 }
 
@@ -35,7 +56,11 @@ pub(super) fn keep_out_of_git(store: &Path, scratch: &Path) -> Result<(), StoreE
     }
     let is_own = |name: &str| PARTS.contains(&name);
     let has_others = list_folder(artifacts)?.iter().any(|entry| !is_own(&entry.file_name().to_string_lossy()));
-    let ignored = if has_others { parts() } else { ALL.to_owned() };
+    let ignored = match (is_shared(artifacts)?, has_others) {
+        (true, _) => names(),
+        (false, true) => parts(),
+        (false, false) => ALL.to_owned(),
+    };
     write_whole(scratch, &file, ignored.as_bytes(), Durability::Lazy)
 }
 
@@ -49,6 +74,9 @@ mod tests {
         for (there, expect) in [
             (&[][..], Some("*\n")),
             (&["README.md"], Some("/store-v1/\n/last/\n/runs/\n/.gitignore\n")),
+            (&["runs/exp1/best.pt"], Some(names().as_str())),
+            (&["last/weights.pt", "README.md"], Some(names().as_str())),
+            (&["runs/20261129T124842Z-8c0f/run.json"], Some("*\n")),
             (&["store-v1/actions/x"], None),
             (&[".gitignore"], Some("")),
         ] {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use pipeline_core::{Device, Digest, Event, EventRecord, Key, Outcome, RunId, StageReport};
-use pipeline_store::{CollectOptions, RunFolder, RunOrigin, RunState, Store, StoreError};
+use pipeline_store::{CollectOptions, Needed, RunFolder, RunOrigin, RunState, Store, StoreError};
 
 use crate::fixture::{Fixture, flip_bit};
 
@@ -302,4 +302,26 @@ fn a_run_without_an_origin_is_a_no_op_if_its_events_say_so() {
     let runs = store.runs().list().unwrap();
     let found: Vec<_> = runs.iter().map(|run| (run.state, run.is_no_op, run.origin.command.len())).collect();
     assert_eq!(found, [(RunState::Done, true, 0), (RunState::Done, false, 0)]);
+}
+
+#[test]
+fn a_folder_of_another_tool_among_the_runs_is_neither_listed_nor_needless() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    drop(store.runs().start(0, "demo", &RunOrigin::default()).unwrap());
+    let runs = store.artifacts().join("runs");
+    for (name, file, text) in [("exp1", "run.json", r#"{"lr": 1}"#), ("train", "weights.pt", "x")] {
+        fs::create_dir(runs.join(name)).unwrap();
+        fs::write(runs.join(name).join(file), text).unwrap();
+    }
+    // A copy of a run under another name is somebody's, too.
+    let own = store.runs().list().unwrap().remove(0);
+    fs::create_dir(runs.join("copy")).unwrap();
+    fs::copy(runs.join(&own.id.0).join("run.json"), runs.join("copy/run.json")).unwrap();
+    let listed = store.runs().list().unwrap();
+    let names: Vec<&str> = listed.iter().map(|run| run.id.0.as_str()).collect();
+    assert_eq!(names, [own.id.0.as_str(), "copy"]);
+    let needed = store.needed_runs(&listed).unwrap();
+    assert_eq!(needed.get(&listed[1].id), Some(&Needed::Foreign));
+    assert_eq!(needed.get(&own.id), None);
 }

@@ -88,6 +88,7 @@ fn why(needed: &Needed) -> String {
         Needed::Running => "it has not ended".to_owned(),
         Needed::Pinned => "pinned".to_owned(),
         Needed::Labelled => "with a name, a note or a tag".to_owned(),
+        Needed::Foreign => "its folder does not have the name of a run".to_owned(),
         Needed::Last => "the last of a spec or of its sweeps".to_owned(),
         Needed::Unknown(path) => format!("`{}` cannot be read, and may name it", path.display()),
     }
