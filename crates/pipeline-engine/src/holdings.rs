@@ -52,4 +52,6 @@ pub(crate) struct Keepers<'env> {
     pub forced: &'env BTreeSet<StageId>,
     /// The holds of other specs' last runs, pinned and running runs, and the time when they were read.
     pub others: Option<(Instant, BTreeSet<Digest>)>,
+    /// The stages of which bytes were left, since others hold them or read them.
+    pub left: BTreeSet<usize>,
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use pipeline_core::Event;
+use pipeline_core::{Event, Tree};
 use pipeline_store::StoreError;
 
 use crate::holdings::Holdings;
@@ -60,18 +60,31 @@ impl State<'_, '_> {
         }
     }
 
-    /// Drops, at the end, bytes that had to stay while they could still be read.
+    /// Drops, at the end, bytes that had to stay while they could still be read, or while another run used them that
+    /// may have ended since.
     pub fn drop_put_off(&mut self) {
         self.is_over = true;
+        let again = std::mem::take(&mut self.keepers.left);
+        if !again.is_empty() {
+            self.keepers.others = None;
+        }
         for idx in 0..self.stages.len() {
-            if self.stages[idx].bytes == Bytes::PutOff {
+            if self.stages[idx].bytes == Bytes::PutOff || again.contains(&idx) {
                 self.drop_if_read_out(idx);
             }
         }
     }
 
+    /// True if bytes were left that another run, which goes on, may hold: a later run must look at them again.
+    pub fn has_left_bytes(&self) -> Result<bool, StoreError> {
+        Ok(!self.keepers.left.is_empty() && self.resolver.store.is_running_beside(self.journal.run())?)
+    }
+
     fn drop_bytes(&mut self, idx: usize) -> Result<Drop, StoreError> {
-        if !self.resolver.has_bytes(idx)? {
+        let store = self.resolver.store;
+        let has_any = |tree: Option<&Tree>| tree.map_or(Ok(false), |tree| store.cas().has_any(tree));
+        // Another run may have dropped a part of them.
+        if !has_any(self.resolver.tree(idx)?)? {
             return Ok(Drop::Done(0));
         }
         if !self.is_over && self.may_be_read_again(idx)? {
@@ -83,9 +96,11 @@ impl State<'_, '_> {
             return Ok(Drop::Done(0));
         };
         holdings.release(idx);
-        let store = self.resolver.store;
         let Some(tree) = self.resolver.tree(idx)? else { return Ok(Drop::Done(0)) };
         let bytes = store.cas().drop_tree(tree, &|digest| holdings.is_held(digest) || others.contains(digest))?;
+        if store.cas().has_any(tree)? {
+            self.keepers.left.insert(idx);
+        }
         self.resolver.ask_for_bytes(idx);
         Ok(Drop::Done(bytes))
     }

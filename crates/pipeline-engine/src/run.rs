@@ -1,6 +1,6 @@
 //! A run: carries a plan out, reports events, and remembers the present result of each stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -79,7 +79,7 @@ pub fn run(
         overwrite: options.overwrite,
     };
     let (sender, receiver) = mpsc::channel();
-    let keepers = Keepers { spec: &spec.path, forced: &options.plan.forced, others: None };
+    let keepers = Keepers { spec: &spec.path, forced: &options.plan.forced, others: None, left: BTreeSet::new() };
     let mut state = State::new(resolver, decided, journal, keepers, options);
     state.report_remote();
     thread::scope(|scope| {

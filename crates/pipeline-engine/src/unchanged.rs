@@ -110,6 +110,9 @@ impl State<'_, '_> {
         };
         let is_complete = self.unpublished.is_empty() && self.stages.iter().enumerate().all(is_up_to_date);
         let (Some(circumstances), true) = (&spec.circumstances, is_complete) else { return Ok(()) };
+        if self.has_left_bytes()? {
+            return Ok(());
+        }
         let nodes = self.resolver.graph.nodes();
         // Stages with one model examine the same places.
         let places: BTreeSet<PathBuf> = nodes.iter().flat_map(|node| node.stage.places()).collect();

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use pipeline_core::{Event, Reader, RunReason, StageError};
+use pipeline_core::{Digest, Event, EventRecord, Reader, RunReason, StageError, StageReport};
 
 use pipeline_engine::Decision;
+use pipeline_store::RunOrigin;
 
 use crate::world::{Part, World, part, write};
 
@@ -123,4 +124,27 @@ fn dropped_bytes_that_a_later_decision_may_demand_are_announced() {
     let planned = world.plan(&parts(4)).unwrap();
     assert_eq!(planned.stages[0].decision, Decision::MayBeDemanded { reader: "both".parse().unwrap() });
     world.expect(&parts(4), "other");
+}
+
+#[test]
+fn bytes_that_another_run_held_are_dropped_by_the_next_run_with_nothing_to_do() {
+    let world = world();
+    let mut parts = chain(&world);
+    world.expect(&parts, "pixels features more");
+    let key = world.store().specs().last(&world.spec().path).unwrap().stages[&"pixels".parse().unwrap()].key;
+    let store = world.store();
+    let mut other = store.runs().start(0, "other", &RunOrigin::default()).unwrap();
+    let (stage, artifact) = ("pixels".parse().unwrap(), Digest::of(b"any"));
+    let event = Event::StageReused { stage, key, artifact, report: StageReport::default() };
+    let warning = Event::StageWarning { stage: "pixels".parse().unwrap(), message: "in use".to_owned() };
+    other.append_event(&EventRecord { at_ms: 0, event }).unwrap();
+    // Reused stages are written with the next event.
+    other.append_event(&EventRecord { at_ms: 1, event: warning }).unwrap();
+    parts.push(part("third").input("pixels").param("keep", 1));
+    assert_eq!(world.expect(&parts, "pixels third").n_events(dropped), 0);
+    assert!(world.run_unchanged(&parts).is_none(), "a run that left bytes to others is not the last word");
+    drop(other);
+    assert_eq!(world.expect(&parts, "").n_events(dropped), 1);
+    assert_eq!(world.objects().len(), 3);
+    assert!(world.run_unchanged(&parts).is_some());
 }

@@ -93,6 +93,14 @@ impl Cas {
         Ok(true)
     }
 
+    /// True if an object of the artifact is here. Does not read it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has_any(&self, tree: &Tree) -> Result<bool, StoreError> {
+        Ok(self.objects_of(tree)?.digests.iter().any(|digest| self.knows(digest)))
+    }
+
     /// Drops an artifact's bytes, except those that `keep` or another artifact's folder holds. Its record stays.
     ///
     /// Drops nothing while a process reads the artifact. Returns the number of bytes freed.

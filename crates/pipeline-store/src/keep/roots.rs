@@ -174,6 +174,14 @@ impl Store {
         Ok(held)
     }
 
+    /// True while another run than `run` goes on in this store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_running_beside(&self, run: &RunId) -> Result<bool, StoreError> {
+        Ok(self.runs().folders()?.iter().any(|(id, folder)| id != run && is_running(folder)))
+    }
+
     /// Adds the objects of a hold; reads all records only for a hold without keys, or with a lost sub-tree.
     fn add_objects(
         &self,
