@@ -36,6 +36,14 @@ pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     } else {
         terminal.exact(&open.folder().display().to_string())?;
     }
+    if open.is_outside() {
+        terminal.remark(&format!(
+            "note: the store cannot be written, so `{}` has links to its files: remove it when you are done",
+            open.folder().display()
+        ));
+        // The folder must outlive this command, and nothing else is lost with the value.
+        std::mem::forget(open);
+    }
     Ok(Exit::Done)
 }
 

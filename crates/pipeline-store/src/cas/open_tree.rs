@@ -30,7 +30,7 @@ struct Files {
     seen: Mutex<BTreeMap<String, Seen>>,
     /// The files that were missing or damaged when they were asked for.
     lost: Mutex<Lost>,
-    _held: Held,
+    held: Held,
 }
 
 /// The names of files that cannot be read.
@@ -70,7 +70,7 @@ impl OpenTree {
             links,
             seen: Mutex::default(),
             lost: Mutex::default(),
-            _held: held,
+            held,
         });
         let artifact = InputArtifact::new(tree, Arc::clone(&files) as Arc<dyn InputFiles>);
         Ok(Self { files, artifact })
@@ -84,6 +84,11 @@ impl OpenTree {
     /// The folder that holds the files that are verified.
     pub fn folder(&self) -> &Path {
         &self.files.folder
+    }
+
+    /// True if the folder is a temporary one of links, since the store cannot be written.
+    pub fn is_outside(&self) -> bool {
+        matches!(self.files.held, Held::Outside { .. })
     }
 
     /// The files.

@@ -189,3 +189,16 @@ fn a_file_is_published_to_another_file_system() {
     assert_eq!(fs::read(elsewhere.path().join("weights.pth")).unwrap(), b"weights");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_folder_of_links_says_that_it_goes_with_its_value() {
+    let fixture = Fixture::new();
+    let tree = put(&fixture.store, &[("a", b"1")]);
+    let outside = fixture.store.cas().open_outside(&tree).unwrap();
+    outside.verify_all().unwrap();
+    assert!(outside.is_outside() && !fixture.store.cas().open(&tree).unwrap().is_outside());
+    let folder = outside.folder().to_owned();
+    std::mem::forget(outside);
+    assert_eq!(fs::read_to_string(folder.join("a")).unwrap(), "1", "`path` leaves it to the user");
+    fs::remove_dir_all(folder).unwrap();
+}
