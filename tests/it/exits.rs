@@ -140,3 +140,20 @@ fn a_bare_name_is_looked_for_in_pipelines_of_the_folders_above() {
     assert_eq!(reply.code, Some(2));
     assert!(reply.stderr.contains("did you mean `pipelines/tiny.yaml`?"), "{}", reply.stderr);
 }
+
+#[test]
+fn a_limit_of_file_sizes_is_an_error_with_advice_and_no_signal() {
+    let project = Project::with_spec("stages:\n  q: { kind: load-queries, params: { path: q.jsonl } }\n");
+    let line = |idx: u64| {
+        format!("{{\"query_id\": {idx}, \"query_text\": \"{:x}\"}}\n", idx.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    };
+    project.write("q.jsonl", &(0..20_000).map(line).collect::<String>());
+    let run = project.command(&["run", "spec.yaml"]);
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -f 64; exec \"$0\" \"$@\""]).arg(run.get_program()).args(run.get_args());
+    limited.current_dir(project.path("")).env_clear().env("HOME", project.path(""));
+    let reply = project.reply(&limited.output().unwrap());
+    assert_eq!(reply.code, Some(3), "{reply:?}");
+    assert!(reply.stderr.contains("cannot write") && reply.stderr.contains("ulimit -f unlimited"), "{reply:?}");
+    assert!(!reply.stderr.contains("not a readable shard"), "{reply:?}");
+}

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
     }
     bug::install_panic_hook();
     open_files::allow_more();
+    signals::survive_large_files();
     let exit = std::panic::catch_unwind(|| {
         if completing::answer().is_some() {
             return Exit::Done;

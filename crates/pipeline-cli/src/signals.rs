@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use pipeline_engine::{Abandon, Cancel};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
@@ -14,6 +14,13 @@ use crate::terminal::Terminal;
 
 /// How long stages may take to stop after a signal, so that the program ends within two seconds of it.
 const GRACE: Duration = Duration::from_millis(1200);
+
+/// Makes a write beyond the limit of file sizes an error like any other, instead of a signal that kills without a word.
+/// Programs of stages begin with the default again.
+pub fn survive_large_files() {
+    // Without the handler everything else works.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+}
 
 /// Remembers the first signal.
 #[derive(Debug, Clone)]

@@ -1,6 +1,8 @@
 //! The end of a stage's work: a report, or an error.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +19,7 @@ pub struct StageError {
     pub message: String,
     /// The cause.
     #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    pub source: Option<Box<dyn Error + Send + Sync>>,
     /// The advice to the user.
     pub help: Option<String>,
     /// The param at fault, where its place in the spec is that of the mistake.
@@ -32,9 +34,10 @@ impl StageError {
         Self { message: message.into(), source: None, help: None, param: None, cancelled: false }
     }
 
-    /// An error because of another.
-    pub fn because(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { source: Some(source.into()), ..Self::new(message) }
+    /// An error because of another. Of a full disk it says what to do.
+    pub fn because(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        Self { help: help_for(&*source), source: Some(source), ..Self::new(message) }
     }
 
     /// Adds advice for the user.
@@ -47,6 +50,22 @@ impl StageError {
     pub fn cancelled() -> Self {
         Self { cancelled: true, ..Self::new("cancelled") }
     }
+}
+
+/// Advice where a disk, or a limit of the operating system, takes no more bytes.
+fn help_for(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |error| Error::source(*error));
+    causes.find_map(|cause| match cause.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+            "the disk is full: free some space, for example with `pipeline cache gc`, and run again; finished shards \
+             are kept"
+                .to_owned(),
+        ),
+        io::ErrorKind::FileTooLarge => {
+            Some("raise the limit of the size of files (`ulimit -f unlimited`), and run again".to_owned())
+        }
+        _ => None,
+    })
 }
 
 /// A stage's report about its work.

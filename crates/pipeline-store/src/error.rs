@@ -153,6 +153,9 @@ fn led_by(link: &Option<PathBuf>) -> String {
 fn io_help(path: &Path, source: &io::Error) -> Option<String> {
     let folder = path.parent().unwrap_or(path).display();
     match source.kind() {
+        io::ErrorKind::FileTooLarge => {
+            Some("raise the limit of the size of files (`ulimit -f unlimited`), and run again".into())
+        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!(
             "the disk that holds `{folder}` is full: free some space, for example with `pipeline cache gc`, and run \
              again; finished shards are kept"

@@ -83,7 +83,7 @@ impl<'a> ColumnsWriter<'a> {
     }
 
     fn failed(&self, source: Box<dyn std::error::Error + Send + Sync>) -> DataError {
-        DataError::Parquet { path: self.path.to_owned(), source }
+        DataError::of_parquet(self.path, source)
     }
 }
 
@@ -104,8 +104,7 @@ pub(super) fn write_to(
     metadata: &BTreeMap<String, String>,
     compression: Compression,
 ) -> Result<ParquetMetaData, DataError> {
-    let failed =
-        |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| DataError::of_parquet(path, source);
     let batch = batch(columns).map_err(|error| failed(error.into()))?;
     let properties = Some(properties(metadata, compression));
     let mut writer = ArrowWriter::try_new(file, batch.schema(), properties).map_err(|error| failed(error.into()))?;

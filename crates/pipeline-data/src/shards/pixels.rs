@@ -107,7 +107,7 @@ impl PixelsInfo {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_pixels(path: &Path, rows: &[PixelRow], info: &PixelsInfo) -> Result<(), DataError> {
-    let failed = |error: arrow_schema::ArrowError| DataError::Parquet { path: path.to_owned(), source: error.into() };
+    let failed = |error: arrow_schema::ArrowError| DataError::of_parquet(path, error.into());
     let digests = FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.iter().map(|row| Some(row.digest)), 32)
         .map_err(failed)?;
     let pixels = BinaryArray::from_iter(rows.iter().map(|row| row.pixels.as_deref()));

@@ -70,7 +70,7 @@ fn write_with_arrow(
     shard: &VectorShard,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), DataError> {
-    let failed = |error: arrow_schema::ArrowError| DataError::Parquet { path: path.to_owned(), source: error.into() };
+    let failed = |error: arrow_schema::ArrowError| DataError::of_parquet(path, error.into());
     let values = Buffer::from_vec(bytes::of(&shard.values).into_owned());
     let vectors = FixedSizeBinaryArray::try_new_with_len((shard.dim * 4) as i32, values, None, shard.ids.len())
         .map_err(failed)?;

@@ -35,7 +35,7 @@ pub(super) fn write(
     shard: &VectorShard,
     metadata: &BTreeMap<String, String>,
 ) -> Result<[u8; 32], DataError> {
-    let failed = |source: ParquetError| DataError::Parquet { path: path.to_owned(), source: source.into() };
+    let failed = |source: ParquetError| DataError::of_parquet(path, source.into());
     let values = bytes::of(&shard.values);
     let ids = ids(path, shard)?;
     let layout = Layout::new(shard, ids.start.len());
