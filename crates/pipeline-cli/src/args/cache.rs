@@ -117,7 +117,7 @@ pub struct CacheVerifyArgs {
     /// The remote, if it is to be read.
     #[command(flatten)]
     pub remote: RemoteInsteadArgs,
-    /// Move damaged files away, so that the next run computes them again.
+    /// Move damaged files away, so that they are computed again once a stage that must run reads them.
     #[arg(long)]
     pub repair: bool,
     /// With --remote and a spec: compute so many results of it again, chosen by chance, and compare their files.

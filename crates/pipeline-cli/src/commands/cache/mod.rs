@@ -6,7 +6,7 @@ mod keygen;
 mod recompute;
 mod remote;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_store::{CollectOptions, CollectReport, Holder, StoreStats, VerifyReport};
 use serde_json::json;
@@ -112,7 +112,14 @@ fn verdict(report: &VerifyReport, repair: bool) -> String {
     lines.push(match (n_damaged, repair) {
         (0, _) => format!("{seen}: all as they were written"),
         (_, true) => {
-            format!("{seen}: {n_damaged} damaged, quarantined; the next run that needs them computes them again")
+            let stages: BTreeSet<&str> =
+                report.damaged_objects.iter().filter_map(|object| Some(object.stage.as_ref()?.as_str())).collect();
+            let force: String = stages.iter().map(|stage| format!(" --force {stage}")).collect();
+            let force = if force.is_empty() { " --force STAGE".to_owned() } else { force };
+            format!(
+                "{seen}: {n_damaged} damaged, quarantined; a run computes them again once a stage that must run reads \
+                 them, and `pipeline run SPEC{force}` does now"
+            )
         }
         (_, false) => format!("{seen}: {n_damaged} damaged; `--repair` moves them away"),
     });
