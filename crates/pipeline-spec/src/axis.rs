@@ -56,6 +56,10 @@ impl Axis {
             return Err(SpecError::at(&item.span, format!("{what} has {} twice", item.describe()))
                 .with_help("remove it: each value is tried once"));
         }
+        if let Some(item) = same_number(&items).filter(|_| !target.value.starts_with("vars.")) {
+            return Err(SpecError::at(&item.span, format!("{what} has {} twice, once as a fraction", item.describe()))
+                .with_help("remove it: each value is tried once"));
+        }
         Ok(Self { target, values: AxisValues::List(items) })
     }
 
@@ -105,6 +109,19 @@ impl Axis {
         }
         Ok(())
     }
+}
+
+/// The largest whole number up to which each has a fraction of its own.
+const MAX_EXACT: i64 = 1 << 53;
+
+/// The first number that stands there as a whole number and as a fraction, such as `1` and `1.0`.
+fn same_number(items: &[Node]) -> Option<&Node> {
+    let whole = |item: &Node| match item.value {
+        Value::Int(value) if value.abs() <= MAX_EXACT => Some((value as f64).to_bits()),
+        _ => None,
+    };
+    let wholes: HashSet<u64> = items.iter().filter_map(whole).collect();
+    items.iter().find(|item| matches!(item.value, Value::Float(value) if wholes.contains(&(value + 0.0).to_bits())))
 }
 
 impl FromStr for Axis {

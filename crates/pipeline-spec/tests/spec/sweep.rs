@@ -283,3 +283,13 @@ fn stages_are_defined_alike_if_they_are_alike_wherever_they_stand() {
         definition("vars: { v: w }\nstages: { a: { kind: k, params: { p: 0.1, q: '${v}' }, retain: false } }\n")
     );
 }
+
+#[test]
+fn a_number_is_the_same_value_with_and_without_a_fraction() {
+    let error = |text: &str| text.parse::<Axis>().unwrap_err().to_string();
+    assert!(error("a.params.p=[1, 1.0]").contains("the number 1.0 twice, once as a fraction"));
+    assert!(error("a.params.p=[0.0, 2, 0]").contains("twice"));
+    assert!("a.params.p=[1, 1.5, 2.0]".parse::<Axis>().is_ok());
+    // In a text they are two.
+    assert!("vars.p=[1, 1.0]".parse::<Axis>().is_ok());
+}
