@@ -69,6 +69,7 @@ fn init_finds_the_data_writes_a_project_and_overwrites_nothing() {
     assert_eq!(project.read("pipelines/baseline.yaml"), "# mine\nextends: other.yaml\n");
     // The spec that is there is examined, and what is wrong with it is shown.
     assert!(again.stderr.contains("other.yaml") && again.stderr.contains("next: `pipeline doctor`"), "{again:?}");
+    assert!(!again.stderr.contains("error:") && again.code == Some(0), "what is missing is no error: {again:?}");
 }
 
 #[test]

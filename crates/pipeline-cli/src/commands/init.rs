@@ -46,7 +46,13 @@ pub fn run(args: &InitArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = ScaffoldFile { path: store.folder, is_new: is_new_store };
     terminal.data(&listing(&files, &store))?;
     for failure in &missing {
-        terminal.note(&failure.render(terminal.err, terminal.err_width()));
+        // No error: a new project may lack its models for a while.
+        let place = failure.span.as_ref().map_or(String::new(), |span| {
+            let file = project::relative(&absolute(&door::here()), span.file.path());
+            format!("{}:{}: ", file.display(), span.line)
+        });
+        terminal.remark(&format!("missing: {place}{}", failure.errors.join(": ")));
+        failure.help.iter().for_each(|help| terminal.remark(&format!("  {help}")));
     }
     if scaffold.lacks_program() && files.iter().any(|file| file.is_new && file.path.ends_with(WORKFLOW)) {
         terminal
