@@ -89,9 +89,19 @@ fn a_drop_beyond_the_tolerance_fails_and_other_data_is_not_comparable() {
 fn a_stale_or_missing_metric_is_never_a_pass() {
     let project = accepted();
     assert_eq!(verdict(&project, &["--set", "projection.params.temperature=0.5"]), (Some(1), "unmeasured".to_owned()));
+    let report = || project.run(&["report", "spec.yaml", "-o", "out/report.html"]);
+    assert!(!report().stderr.contains("changed since"), "{:?}", report());
+    let fresh = project.read("spec.yaml");
+    project.write("spec.yaml", &fresh.replace("projection_dim: 64", "projection_dim: 32"));
+    assert!(report().stderr.contains("and 2 stages of `spec` changed since"), "{:?}", report());
+    project.write("spec.yaml", &fresh);
     let spec = project.read("spec.yaml").replace("mean_recall:", "mean_recal:");
     project.write("spec.yaml", &spec);
     assert_eq!(verdict(&project, &[]), (Some(1), "unmeasured".to_owned()));
+    // Another run would bring no such metric.
+    project.write("spec.yaml", &spec.replace("mean_recal:", "accuracy_of_labels:"));
+    let reply = project.run(&["check", "spec.yaml"]);
+    assert!(reply.stderr.contains("the stages measure `") && !reply.stderr.contains("pipeline run"), "{reply:?}");
     project.write(
         "spec.yaml",
         &spec.replace("mean_recal: { max_drop: 0.002 }", "evaluate.mean_recall: { min_value: 0.5 }"),
@@ -104,6 +114,10 @@ fn a_damaged_baseline_is_not_a_missing_one() {
     let project = accepted();
     project.write("baselines/notebook.json", "{");
     assert_eq!(project.run(&["check", "spec.yaml"]).code, Some(2));
+    project.write("baselines/notebook.json", "{\n<<<<<<< HEAD\n=======\n>>>>>>> other\n}");
+    let reply = project.run(&["check", "spec.yaml"]);
+    assert_eq!(reply.code, Some(2), "{reply:?}");
+    assert!(reply.stderr.contains("has the marks of a conflict in git, from line 2 on"), "{reply:?}");
     project.write("spec.yaml", &project.read("spec.yaml").replace("check: {", "# check: {"));
     let reply = project.run(&["check", "spec.yaml"]);
     assert_eq!(reply.code, Some(2), "a spec without `check` is no pass: {reply:?}");

@@ -99,10 +99,10 @@ pub fn differs_in_data(earlier: Side<'_>, later: Side<'_>) -> Option<String> {
     let is_evaluation = [earlier, later].iter().any(|metrics| Quantity::PoolSize.value_in(metrics).is_some());
     match is_evaluation {
         true if !same_data("images") || !same_count(Quantity::PoolSize) => {
-            Some(other("pool", Quantity::PoolSize, earlier, later))
+            Some(other("another pool", Quantity::PoolSize, earlier, later))
         }
         true if !same_data("queries") || !same_count(Quantity::NQueries) => {
-            Some(other("queries", Quantity::NQueries, earlier, later))
+            Some(other("other queries", Quantity::NQueries, earlier, later))
         }
         _ => None,
     }
@@ -117,8 +117,8 @@ fn other(what: &str, count: Quantity, earlier: &Metrics, later: &Metrics) -> Str
     let of = |metrics: &Metrics| count.value_in(metrics).map_or("?".to_owned(), |value| value.to_string());
     let (earlier, later) = (of(earlier), of(later));
     match earlier == later {
-        true => format!("measured on another {what} (of the same size, {earlier})"),
-        false => format!("measured on another {what} ({count} {earlier} and {later})"),
+        true => format!("measured on {what} (of the same size, {earlier}: other rows, or the same in another order)"),
+        false => format!("measured on {what} ({count} {earlier} and {later})"),
     }
 }
 

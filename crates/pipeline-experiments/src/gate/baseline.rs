@@ -95,14 +95,27 @@ impl Measured {
 
     /// The difference that makes two measurements incomparable; `None` when they are of the same data.
     pub fn differs_in(&self, other: &Self) -> Option<&'static str> {
-        let same = |count: Quantity| count.value_in(&self.metrics) == count.value_in(&other.metrics);
-        if self.pool != other.pool || !same(Quantity::PoolSize) {
+        if self.pool != other.pool || !self.has_same(other, Quantity::PoolSize) {
             Some("pool")
-        } else if self.queries != other.queries || !same(Quantity::NQueries) {
+        } else if self.queries != other.queries || !self.has_same(other, Quantity::NQueries) {
             Some("queries")
         } else {
             None
         }
+    }
+
+    /// The same difference for people, who may only have put the rows into another order.
+    pub fn other_data(&self, other: &Self) -> Option<String> {
+        let (what, count) = match self.differs_in(other)? {
+            "pool" => ("another pool", Quantity::PoolSize),
+            _ => ("other queries", Quantity::NQueries),
+        };
+        let hint = if self.has_same(other, count) { " (other rows, or the same in another order)" } else { "" };
+        Some(format!("measured on {what} than the accepted one{hint}"))
+    }
+
+    fn has_same(&self, other: &Self, count: Quantity) -> bool {
+        count.value_in(&self.metrics) == count.value_in(&other.metrics)
     }
 }
 
@@ -139,6 +152,14 @@ pub enum BaselineError {
         #[source]
         source: serde_json::Error,
     },
+    /// A merge in git left both sides in it.
+    #[error("the baseline `{}` has the marks of a conflict in git, from line {line} on", path.display())]
+    Conflict {
+        /// The file.
+        path: PathBuf,
+        /// The line of the first mark, from 1.
+        line: usize,
+    },
     /// A later version of the program wrote it.
     #[error("the baseline `{}` has version {version}, above {VERSION}", path.display())]
     Newer {
@@ -156,6 +177,10 @@ impl BaselineError {
             Self::Unreadable { .. } | Self::Malformed { .. } => {
                 "restore it, or accept the current metrics with `pipeline check SPEC --accept`"
             }
+            Self::Conflict { .. } => {
+                "keep one side (`git checkout --ours FILE` or `--theirs`), or accept the current metrics with \
+                 `pipeline check SPEC --accept --force`"
+            }
             Self::Newer { .. } => "use the version of pipeline that wrote it",
         }
     }
@@ -171,6 +196,10 @@ pub fn read(path: &Path) -> Result<Option<Baseline>, BaselineError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(BaselineError::Unreadable { path: path.to_owned(), source }),
     };
+    let mut lines = text.split(|byte| *byte == b'\n');
+    if let Some(idx) = lines.position(|line| line.starts_with(b"<<<<<<< ")) {
+        return Err(BaselineError::Conflict { path: path.to_owned(), line: idx + 1 });
+    }
     let baseline: Baseline =
         serde_json::from_slice(&text).map_err(|source| BaselineError::Malformed { path: path.to_owned(), source })?;
     if !(1..=VERSION).contains(&baseline.version) {
@@ -287,5 +316,8 @@ mod tests {
         assert_eq!(measured(b"pool", 5.0).differs_in(&accepted), None);
         assert_eq!(measured(b"other", 5.0).differs_in(&accepted), Some("pool"));
         assert_eq!(measured(b"pool", 6.0).differs_in(&accepted), Some("queries"));
+        let words = |one: Measured| one.other_data(&accepted).unwrap_or_default();
+        assert_eq!(words(measured(b"pool", 6.0)), "measured on other queries than the accepted one");
+        assert!(words(measured(b"other", 5.0)).ends_with("(other rows, or the same in another order)"));
     }
 }

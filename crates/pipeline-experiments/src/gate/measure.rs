@@ -135,6 +135,12 @@ impl Measurements {
         meant.into_iter().map(str::to_owned).collect()
     }
 
+    /// All metrics of all stages, if all are up to date: then no run can bring others.
+    pub fn all_names(&self) -> Option<BTreeSet<&str>> {
+        let names = self.current.values().flat_map(|measured| measured.metrics.keys().map(String::as_str));
+        self.stale.is_empty().then(|| names.collect())
+    }
+
     fn nobody_has(&self, name: &str) -> String {
         let stale: Vec<_> = self.stale.iter().map(|stage| format!("`{stage}`")).collect();
         match stale.as_slice() {

@@ -153,10 +153,8 @@ impl Gate<'_> {
         let Some(accepted) = checked.accepted else {
             return Ok(checked.with(Verdict::NoBaseline, "the accepted baseline does not have it".to_owned()));
         };
-        if let Some(what) = measured.differs_in(before) {
-            return Ok(
-                checked.with(Verdict::NotComparable, format!("measured on another {what} than the accepted one"))
-            );
+        if let Some(other) = measured.other_data(before) {
+            return Ok(checked.with(Verdict::NotComparable, other));
         }
         if let Some(paired_rule) = rule.paired {
             let measured = match measurements.with_ranks(stage, store)? {

@@ -171,7 +171,17 @@ fn unmeasured(metric: &str, opened: &Opened, measurements: &Measurements, failur
             let span = opened.spec.check.get(metric).map(|rule| rule.span.clone());
             Failure { span, ..failure.with_help(question) }
         }
-        None => failure.with_help(format!("{} first", again::command("run", &opened.named))),
+        None => match measurements.all_names() {
+            None => failure.with_help(format!("{} first", again::command("run", &opened.named))),
+            Some(names) if names.is_empty() => failure.with_help("the stages of the spec measure nothing"),
+            Some(names) => {
+                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                failure.with_help(format!(
+                    "the stages measure {}; an evaluation of queries without labels measures no recall",
+                    names.join(", ")
+                ))
+            }
+        },
     }
 }
 

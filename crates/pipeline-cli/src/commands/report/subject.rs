@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use pipeline_engine::Decision;
 use pipeline_experiments::recorded::{self, RecordedRun};
 use pipeline_experiments::sweep::SweepRecord;
-use pipeline_experiments::{Protected, StoreRef, connect};
+use pipeline_experiments::{Opened, Protected, SpecRef, StoreRef, connect};
 use pipeline_store::{RunInfo, Store, path_of_sweeps};
 
 use crate::again;
@@ -12,6 +13,7 @@ use crate::args::ReportArgs;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::format::counted;
 use crate::remotes;
 use crate::spec_or_run::SpecOrRun;
 use crate::terminal::Terminal;
@@ -52,7 +54,11 @@ impl Subject {
 /// When it is neither, or the spec has not run.
 pub fn find(args: &ReportArgs, terminal: &Terminal) -> Result<Subject, Failure> {
     match SpecOrRun::find(&args.subject, &args.store, terminal)? {
-        SpecOrRun::Spec(spec) => of_spec(args, &spec),
+        SpecOrRun::Spec(spec) => {
+            let subject = of_spec(args, &spec)?;
+            note_stale(args, &subject, terminal);
+            Ok(subject)
+        }
         SpecOrRun::Runs(named) => {
             let store = remotes::attach(named.store.clone(), args.remote.remote.as_deref())?;
             match RecordedRun::find(&store, &named.runs, &args.subject) {
@@ -82,6 +88,25 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
     };
     let run = RecordedRun::read(&store, run)?;
     subject(args, &store, &runs, run, Some(spec))
+}
+
+/// Notes on stderr that the spec, or what it reads, has changed since the run. A spec that cannot be read says nothing:
+/// the page is about the run.
+fn note_stale(args: &ReportArgs, subject: &Subject, terminal: &Terminal) {
+    let Some(spec) = subject.spec.as_ref().filter(|_| subject.sweep.is_none()) else { return };
+    let opened = SpecRef::at(spec, &[], args.store.artifacts.as_deref()).ok();
+    let opened = opened.and_then(|named| Opened::open(&named, &door::surroundings()).ok());
+    let Some(plan) = opened.and_then(|opened| opened.plan_what_is_there().ok()) else { return };
+    let n_stale = plan.stages.iter().filter(|stage| !matches!(stage.decision, Decision::Reuse { .. })).count();
+    if n_stale > 0 {
+        terminal.remark(&format!(
+            "note: the page is of run {}, and {} of `{}` changed since; {} shows which",
+            subject.run.info.id,
+            counted(n_stale as u64, "stage"),
+            again::spec_word(spec),
+            format_args!("`pipeline status {}`", again::quoted(&again::spec_word(spec)))
+        ));
+    }
 }
 
 /// The last sweep of a spec that has one, else its last run; a sweep by `--axis` alone if it never ran otherwise.
