@@ -24,7 +24,8 @@ fn held_out(sweep: &str) -> Project {
 /// Nine random points on three rungs.
 fn halved() -> Project {
     held_out(
-        "  projection.params.lr: { log_uniform: [1e-5, 1e-1] }\n  projection.params.batch_size: { int_uniform: [8, 32], step: 8 }\n  \
+        "  projection.params.lr: { log_uniform: [1e-5, 1e-1] }\n  projection.params.batch_size: { int_uniform: [8, \
+        32], step: 8 }\n  \
          points: 9\n  seed: 1\n  halving: { resource: projection.params.epochs, rungs: [1, 2, 4] }\n",
     )
 }
@@ -192,7 +193,8 @@ fn every_value_that_could_be_drawn_is_checked_before_anything_runs() {
     let halving = |more: &str| {
         let project = notebook_with_features();
         let sweep = format!(
-            "sweep:\n  projection.params.lr: [1e-3, 1e-2]\n  halving: {{ resource: projection.params.epochs, rungs: [1, 2]{more} }}\n"
+            "sweep:\n  projection.params.lr: [1e-3, 1e-2]\n  halving: {{ resource: projection.params.epochs, rungs: \
+            [1, 2]{more} }}\n"
         );
         project.write("spec.yaml", &(project.read("spec.yaml") + &sweep));
         project

@@ -48,7 +48,8 @@ tail depends [TIME] on what `middle` gives";
 #[test]
 fn status_counts_published_files_that_are_to_be_written_again() {
     let project = Project::with_spec(
-        "stages:\n  a:\n    kind: command\n    params: { run: [touch, out], outputs: [out] }\n    publish: { out: there.txt }\n",
+        "stages:\n  a:\n    kind: command\n    params: { run: [touch, out], outputs: [out] }\n    publish: { out: \
+        there.txt }\n",
     );
     assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
     project.write("there.txt", "altered");

@@ -200,7 +200,8 @@ fn tars_and_parquet_join_their_captions_and_show_what_changed() {
   tars-captions: { kind: load-queries, params: { path: 'data/samples-*.tar' } }
   hub: { kind: decode-images, params: { path: 'data/hub-*.parquet', size: [4, 4] } }
   hub-captions: { kind: load-queries, params: { path: 'data/hub-*.parquet' } }
-  valid: { kind: decode-images, params: { path: 'data/hub-*.parquet', split: { column: split, value: valid }, size: [4, 4] } }
+  valid: { kind: decode-images, params: { path: 'data/hub-*.parquet', split: { column: split, value: valid }, size: \
+        [4, 4] } }
   flickr: { kind: load-queries, params: { path: data/flickr.csv, split: { column: split, value: valid } } }
   named: { kind: decode-images, inputs: { queries: flickr }, params: { path: data/photos, size: [4, 4] } }
 ",

@@ -1,4 +1,5 @@
-//! Google's credentials: a service account signs its requests itself, and a person's token comes from Google's accounts.
+//! Google's credentials: a service account signs its requests itself, and a person's token comes from Google's
+//! accounts.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

@@ -95,7 +95,8 @@ fn a_run_is_named_by_its_id_or_the_beginning_of_it() {
 #[test]
 fn a_run_that_was_killed_is_shown_as_far_as_it_came() {
     let project = Project::with_spec(
-        "stages:\n  a: { kind: command, params: { run: [sh, -c, 'echo $$; read go < \"$SPEC_DIR/go\"'], outputs: [out] } }\n",
+        "stages:\n  a: { kind: command, params: { run: [sh, -c, 'echo $$; read go < \"$SPEC_DIR/go\"'], outputs: [out] \
+        } }\n",
     );
     crate::project::make_fifo(&project.path("go"));
     let mut run = project.start(&["run", "spec.yaml"]);

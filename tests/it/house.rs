@@ -166,6 +166,26 @@ fn no_source_file_is_longer_than_a_reader_can_hold() {
 }
 
 #[test]
+fn no_line_of_the_program_is_longer_than_a_window() {
+    const MOST_CHARACTERS: usize = 120;
+    let mut files = Vec::new();
+    collect_sources(&root().join("crates"), &mut files);
+    // Tests quote specs and messages, whose lines are as long as they are.
+    files.retain(|file| file.components().any(|folder| folder.as_os_str() == "src") && !is_for_tests(file));
+    assert!(files.len() > 300, "{} source files found", files.len());
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let long = text.lines().position(|line| line.chars().count() > MOST_CHARACTERS && !line.starts_with("//! |"));
+        assert_eq!(
+            long.map(|line_idx| line_idx + 1),
+            None,
+            "{}: more than {MOST_CHARACTERS} characters",
+            file.display()
+        );
+    }
+}
+
+#[test]
 fn every_source_file_begins_with_what_it_is_for() {
     let mut files = Vec::new();
     collect_sources(&root().join("crates"), &mut files);

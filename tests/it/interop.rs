@@ -63,7 +63,8 @@ fn embeddings_that_were_exported_and_imported_need_no_heads() {
         project.read("spec.yaml").lines().filter(|line| line.contains("load-queries")).map(str::to_owned).collect();
     for (stage, folder, queries) in [("train", "train", "train-queries"), ("valid", "given", "valid-queries")] {
         lines.push(format!(
-            "  {stage}-text: {{ kind: import-text-features, inputs: {{ queries: {queries} }}, params: {{ path: {folder}/text.parquet }} }}"
+            "  {stage}-text: {{ kind: import-text-features, inputs: {{ queries: {queries} }}, params: {{ path: \
+            {folder}/text.parquet }} }}"
         ));
         lines.push(format!(
             "  {stage}-images: {{ kind: import-image-features, params: {{ path: {folder}/images.parquet }} }}"

@@ -30,7 +30,8 @@ help: did you mean `kind`?",
 #[test]
 fn an_unknown_stage() {
     check(
-        "stages:\n  queries: { kind: load-queries, params: { path: q.jsonl } }\n  text:\n    kind: extract-text\n    inputs: { queries: qeries }\n    params: { model: bert }\n",
+        "stages:\n  queries: { kind: load-queries, params: { path: q.jsonl } }\n  text:\n    kind: extract-text\n    \
+        inputs: { queries: qeries }\n    params: { model: bert }\n",
         &["status", "spec.yaml"],
         "error: unknown stage `qeries`
  --> spec.yaml:5:24
@@ -390,7 +391,8 @@ fn files_that_are_no_specs_are_named_and_missing_ones_have_neighbours() {
 #[test]
 fn a_run_of_a_spec_with_a_sweep_says_that_it_runs_no_points() {
     let project = Project::with_spec(
-        "vars: { n: '1' }\nstages:\n  a: { kind: command, params: { run: [sh, -c, 'echo ${n} > out'], outputs: [out] } }\n\
+        "vars: { n: '1' }\nstages:\n  a: { kind: command, params: { run: [sh, -c, 'echo ${n} > out'], outputs: [out] } \
+        }\n\
          sweep: { vars.n: ['1', '2'] }\n",
     );
     let reply = project.run(&["run", "spec.yaml"]);

@@ -32,7 +32,8 @@ fn project(max_samples: usize) -> Project {
 
 fn spec(max_samples: usize, side: usize) -> String {
     format!(
-        "stages:\n  images: {{ kind: decode-images, params: {{ path: images.tsv, size: [{side}, 8], max_samples: {max_samples} }} }}\n  \
+        "stages:\n  images: {{ kind: decode-images, params: {{ path: images.tsv, size: [{side}, 8], max_samples: \
+        {max_samples} }} }}\n  \
          features: {{ kind: extract-image, inputs: {{ images: images }}, params: {{ model: resnet }} }}\n"
     )
 }
@@ -107,9 +108,11 @@ fn zero_shot(has_pixels: bool) -> String {
          queries: {{ kind: load-queries, params: {{ path: '${{demo}}/data/MR_valid_queries.jsonl' }} }}\n  \
          text: {{ kind: extract-text, inputs: {{ queries: queries }}, params: {{ {model}, max_length: 52 }} }}\n  \
          vectors: {images}\n  \
-         heads: {{ kind: train-projection, inputs: {{ queries: queries, text: text, images: vectors }}, params: {{ fusion: \
+         heads: {{ kind: train-projection, inputs: {{ queries: queries, text: text, images: vectors }}, params: {{ \
+        fusion: \
          passthrough }} }}\n  \
-         evaluate: {{ kind: evaluate-recall, inputs: {{ queries: queries, text: text, images: vectors, projection: heads }} }}\n\
+         evaluate: {{ kind: evaluate-recall, inputs: {{ queries: queries, text: text, images: vectors, projection: \
+        heads }} }}\n\
          check: {{ mean_recall: {{ max_drop: 0.0 }} }}\n",
         demo.display()
     )

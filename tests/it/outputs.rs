@@ -121,7 +121,8 @@ fn a_trial_publishes_only_when_a_person_says_so() {
     let project = Project::with_spec(
         "vars: { text: first, other: x }\nstages:
   a: { kind: command, params: { run: [sh, -c, 'echo ${text} > o'], outputs: [o] }, publish: { o: a.txt } }
-  b: { kind: command, inputs: { a: a }, params: { run: [sh, -c, 'cat $INPUT_A/o > o'], outputs: [o] }, publish: { o: b.txt } }
+  b: { kind: command, inputs: { a: a }, params: { run: [sh, -c, 'cat $INPUT_A/o > o'], outputs: [o] }, publish: { o: \
+        b.txt } }
   c: { kind: command, params: { run: [sh, -c, 'echo ${other} > o'], outputs: [o] }, publish: { o: c.txt } }\n",
     );
     assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));

@@ -199,7 +199,8 @@ fn specs_of_one_name_are_told_apart_in_tables_and_their_runs_by_their_files() {
     let project = own_project();
     let spec = |word: &str| {
         format!(
-            "name: shop\nstages:\n  a: {{ kind: command, params: {{ run: [sh, -c, 'echo {word} > o'], outputs: [o] }} }}\n"
+            "name: shop\nstages:\n  a: {{ kind: command, params: {{ run: [sh, -c, 'echo {word} > o'], outputs: [o] }} \
+            }}\n"
         )
     };
     project.write("pipelines/shop.yaml", &spec("one"));

@@ -70,7 +70,8 @@ fn has_control(bytes: &[u8]) -> bool {
 fn control_characters_of_foreign_text_become_signs() {
     let program = "printf '\\033[2J\\033]0;title\\007\\n'; echo 1 > out";
     let spec = format!(
-        "name: \"x{HOSTILE}\"\nvars: {{ v: \"{HOSTILE}\" }}\nstages:\n  a:\n    kind: command\n    params: {{ run: [sh, -c, {:?}], outputs: [out] }}\n  \
+        "name: \"x{HOSTILE}\"\nvars: {{ v: \"{HOSTILE}\" }}\nstages:\n  a:\n    kind: command\n    params: {{ run: \
+        [sh, -c, {:?}], outputs: [out] }}\n  \
          q: {{ kind: load-queries, params: {{ path: \"${{v}}.jsonl\" }} }}\n",
         program
     );

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::project::Project;
 
-/// The results that transformers' `ChineseCLIPModel` gives on the demo with the same tiny model, texts cut to 52 tokens.
+/// The results that transformers' `ChineseCLIPModel` gives on the demo with the same tiny model, texts cut to 52
+/// tokens.
 const RESULT: &str = "Recall@1=0.0023, Recall@5=0.0207, Recall@10=0.0310, MeanRecall=0.0180 (N=871); pool 600 images, \
                       871 queries answerable";
 

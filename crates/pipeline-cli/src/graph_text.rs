@@ -152,7 +152,8 @@ mod tests {
         let stages = two_stages();
         assert_eq!(
             mermaid(&stages),
-            "flowchart TD\n  s0[\"load<br/><small>load-queries</small>\"]\n  s1[\"end<br/><small>extract-text</small>\"]\n  \
+            "flowchart TD\n  s0[\"load<br/><small>load-queries</small>\"]\n  \
+            s1[\"end<br/><small>extract-text</small>\"]\n  \
              s0 -- queries --> s1\n"
         );
         assert_eq!(

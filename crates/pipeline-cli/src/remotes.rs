@@ -27,7 +27,8 @@ const SIGNING_KEY: &str = "PIPELINE_SIGNING_KEY";
 pub const TRUSTED_KEYS: &str = "PIPELINE_TRUSTED_KEYS";
 
 /// The forms of URLs.
-const FORMS: &str = "s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `https://host/folder` or `file:///mnt/shared/cache";
+const FORMS: &str = "s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `https://host/folder` or \
+    `file:///mnt/shared/cache";
 
 /// The schemes of remotes behind a network.
 const NETWORK: [&str; 5] = ["s3", "gs", "az", "https", "http"];
@@ -60,8 +61,10 @@ pub fn attach_for_reading(store: Store, url: &str) -> Result<Store, Failure> {
 /// When neither the command line nor the environment names one.
 pub fn needed(store: &Store) -> Result<&RemoteLink, Failure> {
     store.remote().ok_or_else(|| {
-        Failure::new(Exit::Usage, "no remote is named")
-            .with_help(format!("name one with `--remote URL` or the variable `{URL}`, such as `file:///mnt/shared/cache` or `s3://bucket/prefix`"))
+        Failure::new(Exit::Usage, "no remote is named").with_help(format!(
+            "name one with `--remote URL` or the variable `{URL}`, such as `file:///mnt/shared/cache` or \
+                `s3://bucket/prefix`"
+        ))
     })
 }
 
@@ -157,7 +160,8 @@ pub fn damaged(url: &str, file: &str) -> String {
 /// Says that a file of the remote does not fit on the disk.
 pub fn too_large(url: &str, file: &str, n_bytes: u64, free_bytes: u64) -> String {
     format!(
-        "a file of the remote `{url}` has {}, and the disk of the store has {} free: `{file}` is not fetched; free some \
+        "a file of the remote `{url}` has {}, and the disk of the store has {} free: `{file}` is not fetched; free \
+        some \
          space, for example with `pipeline cache gc`",
         bytes(n_bytes),
         bytes(free_bytes)

@@ -131,7 +131,8 @@ impl Results {
         Ok(Self { image: Some(name.to_owned()), queries, ..Self::of(searching, place, k)? })
     }
 
-    /// The `k` other images and the queries that are nearest to an image of the pool; `None` when there is no such image.
+    /// The `k` other images and the queries that are nearest to an image of the pool; `None` when there is no such
+    /// image.
     ///
     /// # Errors
     /// When queries and images do not share a space.

@@ -101,7 +101,8 @@ impl Table {
         (Cow::Owned(Self { header: pick(&self.header), rows, optional: Vec::new(), shortened }), left_out)
     }
 
-    /// The widths of the columns, those that may be shortened reduced as far as the terminal asks for, the widest first.
+    /// The widths of the columns, those that may be shortened reduced as far as the terminal asks for, the widest
+    /// first.
     fn shortened_widths(&self, columns: Option<usize>) -> Vec<usize> {
         let mut widths = self.widths();
         let (Some(columns), Some(last)) = (columns, widths.len().checked_sub(1)) else { return widths };

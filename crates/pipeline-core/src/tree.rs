@@ -61,8 +61,8 @@ impl Tree {
     /// The content digest of the artifact: of one `<digest> <json name>` per line, sorted by name.
     ///
     /// The line of a program ends with ` executable`. Lines `folder <json name>` and `link <json name> <json target>`
-    /// follow, so that no two trees have the same text. `tree <digest> <json name>` stands for all files in the folder of
-    /// a divided tree.
+    /// follow, so that no two trees have the same text. `tree <digest> <json name>` stands for all files in the folder
+    /// of a divided tree.
     pub fn digest(&self) -> ArtifactDigest {
         Digest::of(self.text().as_bytes())
     }

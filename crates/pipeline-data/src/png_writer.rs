@@ -11,7 +11,8 @@ const PIXEL: usize = 4;
 /// The filters of a row, in the order of their numbers: none, left, above, mean of both, Paeth's choice.
 const N_FILTERS: u8 = 5;
 
-/// A PNG file of `rgba`, `[height, width, 4]`, whose colours are not multiplied by alpha. Equal pixels give equal bytes.
+/// A PNG file of `rgba`, `[height, width, 4]`, whose colours are not multiplied by alpha. Equal pixels give equal
+/// bytes.
 pub(crate) fn png_file(width: u32, height: u32, rgba: &[u8]) -> Vec<u8> {
     let mut header = Vec::from(width.to_be_bytes());
     header.extend(height.to_be_bytes());

@@ -1,8 +1,8 @@
-//! Times a stage of many tiny shards: planned, computed, planned again with all of them there, put together, opened by a
-//! reader, and put together again after a change of one row.
+//! Times a stage of many tiny shards: planned, computed, planned again with all of them there, put together, opened by
+//! a reader, and put together again after a change of one row.
 //!
-//! `cargo run --release --package pipeline-engine --example shard_speed -- FOLDER N [plan | again]`; with `plan` nothing
-//! is computed, and `again` begins with the shards that an earlier call has left in the folder. Prints seconds,
+//! `cargo run --release --package pipeline-engine --example shard_speed -- FOLDER N [plan | again]`; with `plan`
+//! nothing is computed, and `again` begins with the shards that an earlier call has left in the folder. Prints seconds,
 //! microseconds a shard, and the peak of memory so far.
 #![allow(clippy::print_stdout)]
 

@@ -33,8 +33,8 @@ impl State<'_, '_> {
         }
     }
 
-    /// Drops the bytes of a stage that is not retained once all its readers are settled. A worker drops nothing: the run
-    /// that it has joined may still publish it.
+    /// Drops the bytes of a stage that is not retained once all its readers are settled. A worker drops nothing: the
+    /// run that it has joined may still publish it.
     pub fn drop_if_read_out(&mut self, idx: usize) {
         let node = &self.resolver.graph.nodes()[idx];
         self.stages[idx].bytes = Bytes::Kept;

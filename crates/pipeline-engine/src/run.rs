@@ -32,8 +32,9 @@ use crate::{Cancel, Graph};
 ///
 /// # Errors
 /// Before any work: when a source of a stage that must run is missing or the stage could never do its work (with
-/// `keep_going` the stage fails instead), a file of another program lies where one publishes, a forced stage is unknown, or the store cannot be used. At the end: when the
-/// run's history or the stages' results could not be written.
+/// `keep_going` the stage fails instead), a file of another program lies where one publishes, a forced stage is
+/// unknown, or the store cannot be used. At the end: when the run's history or the stages' results could not be
+/// written.
 pub fn run(
     graph: &Graph,
     store: &Store,

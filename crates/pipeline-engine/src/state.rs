@@ -163,7 +163,8 @@ impl<'a, 'env> State<'a, 'env> {
         if self.stages[idx].n_starts == max_starts {
             return Err(Failure {
                 errors: vec![format!(
-                    "its sources, or files of its inputs or of its own artifact, changed, vanished or were damaged {max_starts} times"
+                    "its sources, or files of its inputs or of its own artifact, changed, vanished or were damaged \
+                    {max_starts} times"
                 )],
                 help: Some(
                     "see whether something writes its sources or changes the store, and whether the disk is sound"

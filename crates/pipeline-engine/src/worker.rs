@@ -385,7 +385,8 @@ fn check_inputs(
                 _ => format!("`{file}` of its input `{}` was changed while it ran{}", input.slot, by(&culprits)),
             };
             let help = format!(
-                "a stage may not write into its inputs: let the program change a copy. The next run computes `{maker}` again"
+                "a stage may not write into its inputs: let the program change a copy. The next run computes `{maker}` \
+                again"
             );
             return Err(StageError::new(message).with_help(help).into());
         }

@@ -53,8 +53,8 @@ pub fn rank(
 /// As [`rank`], and with the same bits: a searcher sees the images, where this processor fuses products and sums.
 ///
 /// Elsewhere its scores would have other bits, so that the processor searches. Memory is bounded by 64 MiB of queries
-/// and as much of their `top_k` images, `top_k` images for each of all queries, and 64 MiB of images; a searcher may copy
-/// queries and images.
+/// and as much of their `top_k` images, `top_k` images for each of all queries, and 64 MiB of images; a searcher may
+/// copy queries and images.
 ///
 /// # Errors
 /// As [`rank`], and when the searcher fails.

@@ -45,7 +45,10 @@ pub enum EvaluationError {
     #[error("the spec has no evaluation")]
     Absent,
     /// The spec has several evaluations, and the user named none of them.
-    #[error("the spec has several evaluations: {}", stages.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", "))]
+    #[error(
+        "the spec has several evaluations: {}",
+        stages.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
+    )]
     Several {
         /// The evaluations.
         stages: Vec<StageId>,

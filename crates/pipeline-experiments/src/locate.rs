@@ -132,7 +132,8 @@ fn specs_to_choose(specs: &[PathBuf]) -> String {
     let shown: Vec<_> = specs.iter().take(MAX_LISTED).map(|path| format!("`{}`", path.display())).collect();
     match specs.len() {
         0 => format!(
-            "{what}; there is none in or above this folder: go to that of the project, or begin one with `pipeline init`"
+            "{what}; there is none in or above this folder: go to that of the project, or begin one with `pipeline \
+            init`"
         ),
         n_specs if n_specs > MAX_LISTED => format!("{what}, such as {}, …", shown.join(", ")),
         _ => format!("{what}: {}", shown.join(", ")),

@@ -139,7 +139,8 @@ impl Refusal<'_> {
     fn help(&self, publisher: &StageId) -> String {
         match self {
             Self::Source(stage) | Self::InSource(_, stage) if *stage != publisher => format!(
-                "publish it elsewhere; if `{stage}` is to read it, name `{publisher}` among its inputs, where its kind takes it"
+                "publish it elsewhere; if `{stage}` is to read it, name `{publisher}` among its inputs, where its kind \
+                takes it"
             ),
             _ => "publish it elsewhere".to_owned(),
         }

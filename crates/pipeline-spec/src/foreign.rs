@@ -7,14 +7,16 @@ use crate::path::is_yaml;
 
 /// The way from a script to a stage.
 const COMMAND: &str = "a spec is YAML with `stages`; one of kind `command` runs a script: \
-                       `stages: { train: { kind: command, params: { run: [python, train.py], outputs: [model.pt] } } }`";
+                       `stages: { train: { kind: command, params: { run: [python, train.py], outputs: [model.pt] } } \
+}`";
 
 /// The smallest spec, and the way to a whole one.
 const WRITE: &str = "a spec is YAML, at least `stages: { NAME: { kind: KIND } }`; `pipeline init` writes one";
 
 /// The way from data to a stage.
 const DATA: &str = "a spec is YAML with `stages`, one of which reads this file: \
-                    `stages: { queries: { kind: load-queries, params: { path: FILE } } }`; `pipeline init` writes a whole one";
+                    `stages: { queries: { kind: load-queries, params: { path: FILE } } }`; `pipeline init` writes a \
+whole one";
 
 /// A kind of file that is no spec.
 struct Foreign {

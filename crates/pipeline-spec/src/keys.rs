@@ -118,7 +118,11 @@ pub(crate) const CHECK_KEYS: &[SpecKey] = &[
     SpecKey {
         name: "paired",
         about: "A drop beyond `max_drop` fails only if a paired test over the queries says that it is no chance.",
-        schema: || json!({ "type": ["object", "null"], "properties": properties(PAIRED_KEYS), "additionalProperties": false }),
+        schema: || {
+            json!({
+                "type": ["object", "null"], "properties": properties(PAIRED_KEYS), "additionalProperties": false
+            })
+        },
     },
 ];
 
@@ -133,7 +137,8 @@ pub(crate) const PAIRED_KEYS: &[SpecKey] = &[SpecKey {
 pub(crate) const SWEEP_KEYS: &[SpecKey] = &[
     SpecKey {
         name: "draw",
-        about: "How points are drawn from the axes: all combinations, at random, or evenly spread; by default a grid of \
+        about: "How points are drawn from the axes: all combinations, at random, or evenly spread; by default a grid \
+        of \
                 lists, and at random from ranges.",
         schema: || {
             let names = Draw::ALL.map(|draw| Some(draw.name()));

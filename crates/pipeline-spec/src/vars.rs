@@ -182,7 +182,8 @@ fn unknown_var<'a>(name: &str, span: &Span, known: impl IntoIterator<Item = &'a 
     let error = SpecError::unknown("var", name, &reference(name, span), known);
     if is_variable_of_programs(name) {
         return error.with_help(format!(
-            "`${{…}}` is a var of the spec: define it under `vars`, or write the path itself; a shell that `run` names replaces `${name}`, or `$${{{name}}}`"
+            "`${{…}}` is a var of the spec: define it under `vars`, or write the path itself; a shell that `run` names \
+            replaces `${name}`, or `$${{{name}}}`"
         ));
     }
     if error.help.is_some() { error } else { error.with_help("the spec defines no `vars`") }

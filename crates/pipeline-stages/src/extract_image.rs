@@ -82,7 +82,8 @@ struct ExtractImageParams {
     /// `avg` for ResNet and ConvNeXt.
     #[serde(default, skip_serializing_if = "is_avg")]
     pooling: Option<PoolingParam>,
-    /// The rounding that products may take, on devices that gain speed by it; `f16` is the storage of `pooling: tokens`.
+    /// The rounding that products may take, on devices that gain speed by it; `f16` is the storage of
+    /// `pooling: tokens`.
     #[serde(default, skip_serializing_if = "PrecisionParam::is_single")]
     precision: PrecisionParam,
     /// The positions for images of another size than the model's own. When absent, `interpolate` for DINOv2, whose own
@@ -94,8 +95,9 @@ struct ExtractImageParams {
     // Not part of the manifest as a whole: its own lines are, as `decode.size`.
     #[serde(default, skip_serializing)]
     decode: Option<DecodeImagesParams>,
-    /// With `decode`: the size of a shard of vectors in MiB, on the average, as far as the pixels of its images fit into
-    /// 256 MiB. When absent, shards are cut by rows. With the input `images`, shards are those of the decoded images.
+    /// With `decode`: the size of a shard of vectors in MiB, on the average, as far as the pixels of its images fit
+    /// into 256 MiB. When absent, shards are cut by rows. With the input `images`, shards are those of the decoded
+    /// images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     shard_mib: Option<u32>,

@@ -61,7 +61,8 @@ struct ExtractTextParams {
     /// CLIP and SigLIP, and `cls` for BERT's families, as in the notebook.
     #[serde(default)]
     pooling: Option<PoolingParam>,
-    /// The rounding that products may take, on devices that gain speed by it; `f16` is the storage of `pooling: tokens`.
+    /// The rounding that products may take, on devices that gain speed by it; `f16` is the storage of
+    /// `pooling: tokens`.
     #[serde(default, skip_serializing_if = "PrecisionParam::is_single")]
     precision: PrecisionParam,
     /// `-N` leaves out the last N layers and gives the vectors of all tokens that enter them, for `train-top`.

@@ -12,8 +12,8 @@ const MAX_UP: usize = 3;
 const MAX_BESIDE: usize = 10_000;
 
 /// Advice on signs that stay as they are.
-pub(crate) const NO_SHELL: &str = "no shell reads a spec: `~` and `$HOME` stay as they are; write the absolute path, or \
-                                   one relative to the spec";
+pub(crate) const NO_SHELL: &str = "no shell reads a spec: `~` and `$HOME` stay as they are; write the absolute path, \
+                                   or one relative to the spec";
 
 /// Advice on a missing file: a sign that only a shell expands, or a name in its folder that is near; `None` for others.
 pub(crate) fn help(path: &Path) -> Option<String> {

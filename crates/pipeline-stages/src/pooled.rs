@@ -396,7 +396,8 @@ fn of_heads<'a>(pool: Option<PoolOfHeads<'a>>, layout: TokenLayout, side: Side) 
             Ok(pool.expect("a pool that learns nothing needs only the order of tokens"))
         }
         None => Err(StageError::new(format!(
-            "input `{}` has the vectors of all tokens (`pooling: tokens`), and the heads were trained on one for each row",
+            "input `{}` has the vectors of all tokens (`pooling: tokens`), and the heads were trained on one for each \
+            row",
             side.name()
         ))
         .with_help("they take features of the pooling that they were trained on")),

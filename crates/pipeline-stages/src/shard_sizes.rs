@@ -122,7 +122,8 @@ pub(crate) fn parts_of_images(model: &dyn EncoderModel, size: [u32; 2], most_row
     row_bytes.map_or(1, |row_bytes| parts_of_pixels(row_bytes, most_rows))
 }
 
-/// The number of shards for the rows of a pixel shard of at most `most_rows` rows: each has `row_bytes` bytes of vectors.
+/// The number of shards for the rows of a pixel shard of at most `most_rows` rows: each has `row_bytes` bytes of
+/// vectors.
 fn parts_of_pixels(row_bytes: u64, most_rows: usize) -> usize {
     usize::try_from((most_rows as u64 * row_bytes).div_ceil(MAX_SHARD_BYTES)).unwrap_or(usize::MAX).max(1)
 }

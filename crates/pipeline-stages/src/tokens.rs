@@ -93,7 +93,8 @@ impl PrecisionParam {
             Self::F32 | Self::Tf32 | Self::Bf16 => Ok(tokens),
             Self::F16 => tokens.in_halves().map_err(|row_idx| {
                 let message = format!(
-                    "the tokens of row {row_idx} of a shard have a number beyond 65504, which half precision does not reach"
+                    "the tokens of row {row_idx} of a shard have a number beyond 65504, which half precision does not \
+                    reach"
                 );
                 StageError::new(message).with_help("`precision: f32` takes all numbers")
             }),

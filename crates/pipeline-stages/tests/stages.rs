@@ -58,8 +58,10 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         (
             "projection",
             "train-projection 5; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; \
-             head=\"linear\"; hidden_dim=null; learn_temperature=false; lr=0.001; lr_schedule=\"constant\"; normalize=true; pairs=\"first\"; patience=0; penalty=0.01; \
-             positives=\"own\"; projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; weight_decay=0.0001; source init_from",
+             head=\"linear\"; hidden_dim=null; learn_temperature=false; lr=0.001; lr_schedule=\"constant\"; \
+            normalize=true; pairs=\"first\"; patience=0; penalty=0.01; \
+             positives=\"own\"; projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; \
+            weight_decay=0.0001; source init_from",
         ),
         ("evaluate", "evaluate-recall 5; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
     ];

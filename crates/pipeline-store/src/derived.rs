@@ -1,5 +1,5 @@
-//! Bytes that a stage derives from one source, such as the index of a file: kept in this store alone, and made anew when
-//! they are gone.
+//! Bytes that a stage derives from one source, such as the index of a file: kept in this store alone, and made anew
+//! when they are gone.
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! `kernels/<digest>`: what the compiler of a device has made, in one file for all that its work depends on.
 //!
-//! A process works with a copy in its scratch folder, and keeps that as a whole: the compiler's own files are appended to,
-//! and damage in them would be another kernel. A file here begins with the digest of the rest.
+//! A process works with a copy in its scratch folder, and keeps that as a whole: the compiler's own files are appended
+//! to, and damage in them would be another kernel. A file here begins with the digest of the rest.
 
 use std::fs;
 use std::path::{Path, PathBuf};

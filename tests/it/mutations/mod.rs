@@ -135,7 +135,8 @@ fn settled() -> Project {
         &format!(
             "mkdir models notes && cp -r {0}/data/mini data && cp -r {0}/tiny/bert {0}/tiny/resnet models && \
              cp {0}/goldens/mini/init.safetensors start.safetensors && chmod -R u+w . && \
-             for file in data/*; do sed -i '61,$d' $file; done && rm models/resnet/resnet.pth && echo fine > notes/first.txt",
+             for file in data/*; do sed -i '61,$d' $file; done && rm models/resnet/resnet.pth && echo fine > \
+            notes/first.txt",
             fixtures.display()
         ),
     );

@@ -20,7 +20,8 @@ fn how_a_spec_is_written() {
         Row::new("vars have other names", "").shell("sed -i -e 's/data: data/rows: data/' -e 's/${data}/${rows}/' spec.yaml"),
         Row::new("paths are absolute", "").shell("sed -i \"s|data: data|data: $PWD/data|\" spec.yaml"),
         Row::new("defaults are written out", "").shell(
-            "sed -i 's/projection_dim: 64/projection_dim: 64, fusion: projection, normalize: true, temperature: 0.07, lr: 0.001, \
+            "sed -i 's/projection_dim: 64/projection_dim: 64, fusion: projection, normalize: true, temperature: 0.07, \
+            lr: 0.001, \
              weight_decay: 0.0001, epochs: 2, batch_size: 16, shuffle: false, seed: 0/' spec.yaml",
         ),
         Row::new("a param changes in the file", "projection evaluate count")
@@ -35,14 +36,16 @@ fn names_and_places_of_a_spec() {
         Row::new("the name of the pipeline", "").shell("sed -i 's/name: notebook/name: idea/' spec.yaml"),
         Row::new("the name of a stage", "").shell("sed -i 's/train-text/train-words/' spec.yaml"),
         Row::new("the names of all stages", "").shell(
-            "sed -i -E 's/\\b(train|valid)-(queries|images|text|features)\\b/\\1_\\2/g' spec.yaml; grep -q 'train_queries:' spec.yaml",
+            "sed -i -E 's/\\b(train|valid)-(queries|images|text|features)\\b/\\1_\\2/g' spec.yaml; grep -q \
+            'train_queries:' spec.yaml",
         ),
         Row::new("the name of a slot, which a program sees", "count")
             .shell("sed -i -e 's/inputs: { evaluation: /inputs: { scores: /' -e 's/INPUT_EVALUATION/INPUT_SCORES/' spec.yaml"),
         Row::new("the spec gets another name", "").shell("mv spec.yaml idea.yaml").args(&["idea.yaml"]),
         Row::new("the spec gets another folder", "")
             .shell("mkdir specs && sed -e 's|data: data|data: ../data|' -e 's|models: models|models: ../models|' -e 's|sources: \\[|&../|' \
-                    -e 's|: weights/|: ../weights/|' -e 's|: out/|: ../out/|' -e 's|\"$SPEC_DIR\"/notes|\"$SPEC_DIR\"/../notes|' spec.yaml > specs/spec.yaml")
+                    -e 's|: weights/|: ../weights/|' -e 's|: out/|: ../out/|' -e \
+            's|\"$SPEC_DIR\"/notes|\"$SPEC_DIR\"/../notes|' spec.yaml > specs/spec.yaml")
             .args(&["specs/spec.yaml", "--set", "note.params.run=[sh, -c, 'cat \"$INPUT_COUNT/count.txt\" \"$SPEC_DIR\"/notes/* > note.txt; echo \"$MODE $REVIEWER\" >> note.txt']"]),
         Row::new("a spec that extends this one and changes nothing", "").shell("echo 'extends: spec.yaml' > idea.yaml").args(&["idea.yaml"]),
         Row::new("a spec that extends this one and says the same", "")
@@ -61,11 +64,13 @@ fn stages_and_their_connections() {
         Row::new("a stage more", "hello")
             .shell("printf '  hello: { kind: command, params: { run: [touch, out], outputs: [out] } }\\n' >> spec.yaml"),
         Row::new("the same stage twice", "").shell(
-            "printf '  again: { kind: extract-text, inputs: { queries: valid-queries }, params: { model: \"${models}/bert\" } }\\n' >> spec.yaml",
+            "printf '  again: { kind: extract-text, inputs: { queries: valid-queries }, params: { model: \
+            \"${models}/bert\" } }\\n' >> spec.yaml",
         ),
         Row::new("a stage less", "").shell("sed -i '/^  note:/,$d' spec.yaml"),
         Row::new("a stage reads another", "evaluate count").shell(
-            "sed -i 's/queries: valid-queries, text: valid-text, images: valid-features/queries: train-queries, text: train-text, images: train-features/' spec.yaml",
+            "sed -i 's/queries: valid-queries, text: valid-text, images: valid-features/queries: train-queries, text: \
+            train-text, images: train-features/' spec.yaml",
         ),
         Row::new("an equal stage in between", "")
             .shell("printf '  again: { kind: load-queries, params: { path: \"${data}/MR_train_queries.jsonl\" } }\\n' >> spec.yaml; \

@@ -28,8 +28,10 @@ pub fn events() -> String {
     let mut page = vec!["# Events of a run".to_owned(), String::new()];
     page.push(wrapped(
         "",
-        "`pipeline run SPEC --json` streams the events of a run to stdout, `artifacts/runs/<id>/events.jsonl` keeps them, \
-         and `pipeline runs RUN --json` prints them again: one JSON object a line. Each has `event`, the name below, and \
+        "`pipeline run SPEC --json` streams the events of a run to stdout, `artifacts/runs/<id>/events.jsonl` keeps \
+        them, \
+         and `pipeline runs RUN --json` prints them again: one JSON object a line. Each has `event`, the name below, \
+        and \
          `at_ms`, the time in milliseconds since 1970-01-01 UTC. More fields may come; those below stay.",
     ));
     for event in members("pipeline-core", "pub enum Event") {

@@ -78,7 +78,8 @@ pub fn instead_of(word: &str) -> Option<String> {
     }
     let known = match lower.as_str() {
         "add" | "track" | "import" => Some(
-            "nothing is added by hand: a spec names its files, which are hashed when it runs; `pipeline init` begins one",
+            "nothing is added by hand: a spec names its files, which are hashed when it runs; `pipeline init` begins \
+            one",
         ),
         "config" | "login" | "remote" | "sync" => Some(
             "there is no configuration: `PIPELINE_REMOTE` or `--remote` names a remote, `--artifacts` the store; \

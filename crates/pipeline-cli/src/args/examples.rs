@@ -39,7 +39,8 @@ const EXAMPLES: &[(&[&str], Examples)] = &[
             ("Run the points that the spec lists below `sweep`", "pipeline sweep pipelines/experiments/grid.yaml"),
             (
                 "Name the values here",
-                "pipeline sweep demo --axis 'projection.params.temperature=[0.03, 0.07]' --axis 'projection.params.seed=[0, 1]'",
+                "pipeline sweep demo --axis 'projection.params.temperature=[0.03, 0.07]' --axis \
+                'projection.params.seed=[0, 1]'",
             ),
             (
                 "Train its points on two GPUs, one on each",

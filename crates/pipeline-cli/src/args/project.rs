@@ -12,8 +12,8 @@ pub struct InitArgs {
     /// The root of the project, made if it is missing [default: the nearest folder with a
     /// `pipeline.toml`, else the current one].
     pub folder: Option<PathBuf>,
-    /// The folder with the four files of the data set, or with images and a table of their names and texts [default: the
-    /// one in FOLDER].
+    /// The folder with the four files of the data set, or with images and a table of their names and texts [default:
+    /// the one in FOLDER].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// The files, where they are not found by their names.

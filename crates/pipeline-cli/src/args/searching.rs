@@ -21,7 +21,12 @@ pub struct SearchArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "query")]
     pub image: Option<PathBuf>,
     /// The number of images to show.
-    #[arg(short, value_name = "N", default_value_t = DEFAULT_K, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_K)))]
+    #[arg(
+        short,
+        value_name = "N",
+        default_value_t = DEFAULT_K,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_K))
+    )]
     pub k: u16,
     /// The evaluation whose pool to search, where the spec has several.
     #[arg(long, value_name = "STAGE", add = completing::stages())]

@@ -3,7 +3,8 @@
 //! JSON: `{version, machine: {instruction_set, threads, memory_bytes, memory_available_bytes}, cuda: {is_built_in,
 //! problem, cards: [{name, problem, capability, driver, memory_free_bytes, memory_bytes, compiler, headers}]}, wgpu:
 //! {is_built_in, problem}, project: {root, specs: [{spec, file, missing}]}, store: {folder, exists, free_bytes},
-//! other_stores, models: [{folder, exists, found}], unset}`. What is unknown is null. The exit code is 0 whatever is missing.
+//! other_stores, models: [{folder, exists, found}],
+//! unset}`. What is unknown is null. The exit code is 0 whatever is missing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -208,8 +208,8 @@ fn move_towards(row: &mut [Placed], wanted: &[f64], limit: usize) {
     }
 }
 
-/// The columns in which the lines from `above` enter the items of `below`, which may move by some columns for it; `None`
-/// when there are too few.
+/// The columns in which the lines from `above` enter the items of `below`, which may move by some columns for it;
+/// `None` when there are too few.
 fn connect(above: &[Placed], below: &[Placed], inputs: &[Vec<usize>]) -> Option<(Vec<Placed>, Vec<Vec<Pin>>)> {
     let mut used: BTreeMap<usize, usize> = BTreeMap::new();
     for placed in above.iter().filter(|placed| placed.is_read) {

@@ -305,8 +305,8 @@ mod tests {
 
         fn end(&mut self, name: &str, seconds: f64) {
             let json = format!(
-                r#"{{"event":"stage-finished","stage":"{name}","key":"{0}","artifact":"{0}","bytes":1,"n_shards_reused":0,
-                    "n_shards_computed":0,"seconds":{seconds},"unchanged":false,"report":{{}}}}"#,
+                r#"{{"event":"stage-finished","stage":"{name}","key":"{0}","artifact":"{0}","bytes":1,
+                    "n_shards_reused":0,"n_shards_computed":0,"seconds":{seconds},"unchanged":false,"report":{{}}}}"#,
                 Digest::of(b"").hex()
             );
             self.play(serde_json::from_str(&json).unwrap());

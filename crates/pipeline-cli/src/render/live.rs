@@ -1,4 +1,5 @@
-//! The live view: one line for the whole run, below it one with a bar for each running stage; finished lines stay above.
+//! The live view: one line for the whole run, below it one with a bar for each running stage; finished lines stay
+//! above.
 //!
 //! A screen that is too low for all of them shows the first, and their number has a place in the line of the run.
 

@@ -182,7 +182,8 @@ impl Images {
         &self.skipped
     }
 
-    /// The images with the id of another image before them, which are skipped. None of a TSV: there the last one counts.
+    /// The images with the id of another image before them, which are skipped. None of a TSV: there the last one
+    /// counts.
     pub const fn clashes(&self) -> Option<&Clashes> {
         self.clashes.as_ref()
     }

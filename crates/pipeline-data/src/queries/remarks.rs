@@ -69,8 +69,10 @@ impl Oddity {
                 "have a field more than once, of which the last counts",
             ],
             Self::TwoDialects => [
-                "has fields of both dialects with different values, of which `query_id`, `query_text` and `item_ids` count",
-                "have fields of both dialects with different values, of which `query_id`, `query_text` and `item_ids` count",
+                "has fields of both dialects with different values, of which `query_id`, `query_text` and `item_ids` \
+                count",
+                "have fields of both dialects with different values, of which `query_id`, `query_text` and `item_ids` \
+                count",
             ],
         }
     }
@@ -173,8 +175,10 @@ mod tests {
         assert_eq!(
             remarks,
             [
-                "2 lines repeat the query of an earlier line (`1` of line 1), and each counts by itself, the first at line 6",
-                "1 line repeats the id, but not the text or the image ids, of an earlier line (`2` of line 3), and each \
+                "2 lines repeat the query of an earlier line (`1` of line 1), and each counts by itself, the first at \
+                line 6",
+                "1 line repeats the id, but not the text or the image ids, of an earlier line (`2` of line 3), and \
+                each \
                  counts by itself, the first at line 7",
             ]
         );

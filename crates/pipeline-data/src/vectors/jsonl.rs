@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn the_lines_of_chinese_clip_are_read() {
-        let text = "{\"image_id\": 7, \"feature\": [0.5, -1e-3]}\n\n{\"feature\": [1, 2], \"image_id\": \"a\", \"more\": {}}\n";
+        let text = "{\"image_id\": 7, \"feature\": [0.5, -1e-3]}\n\n\
+            {\"feature\": [1, 2], \"image_id\": \"a\", \"more\": {}}\n";
         let vectors = read(text).unwrap();
         assert_eq!(vectors.ids, [Some("7".to_owned()), Some("a".to_owned())]);
         assert_eq!((vectors.dim, vectors.values), (2, vec![0.5, -0.001, 1.0, 2.0]));

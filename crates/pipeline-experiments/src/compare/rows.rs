@@ -18,7 +18,8 @@ pub fn read(store: &Store, side: Side<'_>, of: ResultsOf) -> Result<Result<Resul
         let (folder, id_of_run) = (store.artifacts().display(), &run.info.id);
         let command = if run.point.is_some() { "sweep" } else { "run" };
         format!(
-            "`pipeline {command} {folder}/runs/{id_of_run}/spec.yaml --artifacts {folder} --force {id}` brings them back"
+            "`pipeline {command} {folder}/runs/{id_of_run}/spec.yaml --artifacts {folder} --force {id}` brings them \
+            back"
         )
     };
     let name = run.name();

@@ -69,7 +69,8 @@ impl Promotion {
     pub fn note(&self) -> Option<String> {
         let evaluation = self.flattered.as_ref()?;
         Some(format!(
-            "note: points are promoted by `{}.{}`, on the queries that `{evaluation}` measures: that flatters its result; \
+            "note: points are promoted by `{}.{}`, on the queries that `{evaluation}` measures: that flatters its \
+            result; \
              promote by held-out data that take no part in it",
             self.stage, self.metric
         ))
@@ -150,8 +151,13 @@ fn held_out(halving: &Halving, spec: &PipelineSpec) -> Result<ChosenBy, SpecErro
         spec.stages.iter().filter(|stage| pipeline_stages::held_out_queries(stage).is_some()).collect();
     match trainings.as_slice() {
         [stage] => Ok(ChosenBy { stage: stage.id.clone(), metric, span: halving.span.clone() }),
-        [] => Err(SpecError::at(&halving.span, "`halving` has no metric to promote points by: no training has held-out data")
-            .with_help("give the training the inputs `valid_queries`, `valid_text` and `valid_images`, or name another metric: `metric: STAGE.METRIC`")),
+        [] => {
+            let message = "`halving` has no metric to promote points by: no training has held-out data";
+            Err(SpecError::at(&halving.span, message).with_help(
+                "give the training the inputs `valid_queries`, `valid_text` and `valid_images`, or name another \
+                metric: `metric: STAGE.METRIC`",
+            ))
+        }
         several => {
             let names: Vec<_> = several.iter().map(|stage| format!("`metric: {}.{metric}`", stage.id)).collect();
             Err(SpecError::at(&halving.span, "several trainings have held-out data to promote points by")

@@ -1,9 +1,9 @@
 //! The importance of each axis of a sweep: the share of the variance of a metric that its values explain by themselves.
 //!
 //! The share is ε² of an analysis of variance with one factor, `(SSB − (k − 1) · MSW) / SST` for k groups of points:
-//! 0 on average where an axis has no effect, unlike η². Numbers with many values are ranked and cut into groups of equal
-//! size. It holds for grids and for random points, whose axes are independent; an effect that several axes have only
-//! together is in no share. How often chance explains as much is counted over shuffles of the points.
+//! 0 on average where an axis has no effect, unlike η². Numbers with many values are ranked and cut into groups of
+//! equal size. It holds for grids and for random points, whose axes are independent; an effect that several axes have
+//! only together is in no share. How often chance explains as much is counted over shuffles of the points.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -21,8 +21,8 @@ impl Names {
 
     /// The name of the copy of `stage` whose axes have these values; `number` is that of the first point that has it.
     ///
-    /// It is `STAGE.point-NUMBER`, with the value of the resource if it depends on one, where the values give no name, or
-    /// one that is too long or taken.
+    /// It is `STAGE.point-NUMBER`, with the value of the resource if it depends on one, where the values give no name,
+    /// or one that is too long or taken.
     pub fn copy(
         &mut self,
         stage: &StageId,

@@ -51,7 +51,8 @@ mod tests {
 
     fn numbers(definitions: &mut Definitions, value: u32) -> Vec<usize> {
         let text = format!(
-            "stages:\n  c: {{ kind: k, inputs: {{ x: b }} }}\n  b: {{ kind: k, inputs: {{ x: a }}, params: {{ p: {value} }} }}\n  a: {{ kind: k }}\n"
+            "stages:\n  c: {{ kind: k, inputs: {{ x: b }} }}\n  b: {{ kind: k, inputs: {{ x: a }}, params: {{ p: \
+            {value} }} }}\n  a: {{ kind: k }}\n"
         );
         definitions.of(&pipeline_spec::parse(&text, "spec.yaml".as_ref()).unwrap())
     }

@@ -43,8 +43,8 @@ impl ParamColumn {
     }
 }
 
-/// The params that differ between the experiments of one spec. Params of the same name and with the same values, such as
-/// a seed of all stages, have one column.
+/// The params that differ between the experiments of one spec. Params of the same name and with the same values, such
+/// as a seed of all stages, have one column.
 pub fn differing_params(experiments: &[Experiment]) -> Vec<ParamColumn> {
     let keys: BTreeSet<&String> = experiments.iter().flat_map(|experiment| experiment.params.keys()).collect();
     let mut columns: Vec<(&str, Vec<String>, ParamColumn)> = Vec::new();

@@ -15,8 +15,8 @@ use crate::sweep::{Results, SweepRecord, to_json};
 pub struct Experiment {
     /// Its line in the list of runs.
     pub info: RunInfo,
-    /// The params by `STAGE.params.NAME`; of a sweep those that it varies are the lists of their values. Empty when this
-    /// program cannot read the recorded spec.
+    /// The params by `STAGE.params.NAME`; of a sweep those that it varies are the lists of their values. Empty when
+    /// this program cannot read the recorded spec.
     pub params: BTreeMap<String, Value>,
     /// The metrics by stage; of a sweep those of its best point.
     pub metrics: BTreeMap<StageId, Metrics>,

@@ -27,8 +27,8 @@ impl SortOrder {
         self.metric.as_deref()
     }
 
-    /// Sorts experiments, given in the order of their starts, and keeps the `limit` newest or highest. Those without the
-    /// metric count as lowest.
+    /// Sorts experiments, given in the order of their starts, and keeps the `limit` newest or highest. Those without
+    /// the metric count as lowest.
     pub fn sort(&self, experiments: &mut Vec<Experiment>, limit: Option<usize>) {
         if let Some(metric) = &self.metric {
             let value = |experiment: &Experiment| {

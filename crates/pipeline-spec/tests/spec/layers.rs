@@ -102,7 +102,8 @@ fn values_keep_the_file_in_which_they_stand() {
 fn null_removes_a_stage_an_input_a_rule_and_an_empty_section_changes_nothing() {
     let spec = load_experiment(
         "extends: ../baseline.yaml\n\
-         stages:\n  evaluate: null\n  features: { inputs: { queries: null, other: queries }, params: , publish: { f.parquet: ~ } }\n\
+         stages:\n  evaluate: null\n  features: { inputs: { queries: null, other: queries }, params: , publish: { \
+        f.parquet: ~ } }\n\
          check: { recall_at_1: }\nvars:\n",
     )
     .unwrap();
@@ -185,12 +186,14 @@ fn mistakes_between_files_name_the_file_at_fault() {
         ),
         (
             "extends: ../baseline.yaml\nstages: { features: }\n",
-            "baseline.yaml:14:21\n    inputs: { text: features }\n                    ^^^^^^^^ unknown stage `features`\n\
+            "baseline.yaml:14:21\n    inputs: { text: features }\n                    ^^^^^^^^ unknown stage \
+            `features`\n\
              help: the only known one is `queries`",
         ),
         (
             "extends: ../baseline.yaml\nvars: { data: null }\n",
-            "baseline.yaml:6:22\n    params: { path: '${data}/q.jsonl' }\n                     ^^^^^^^ unknown var `data`\n\
+            "baseline.yaml:6:22\n    params: { path: '${data}/q.jsonl' }\n                     ^^^^^^^ unknown var \
+            `data`\n\
              help: the only known one is `models`",
         ),
         (

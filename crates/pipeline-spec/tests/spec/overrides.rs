@@ -73,7 +73,8 @@ fn mistakes_point_into_the_argument() {
         ("train.params.lr=[1", "--set:1:17\ntrain.params.lr=[1\n                ^ `[` is never closed"),
         (
             "train.params.lr.x=1",
-            "--set:1:1\ntrain.params.lr.x=1\n^^^^^^^^^^^^^^^^^ `lr` holds the number 0.001, so nothing can be set below it",
+            "--set:1:1\ntrain.params.lr.x=1\n^^^^^^^^^^^^^^^^^ `lr` holds the number 0.001, so nothing can be set \
+            below it",
         ),
         (
             "train.params.path=${dta}",

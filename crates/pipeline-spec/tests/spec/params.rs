@@ -148,7 +148,8 @@ struct Load {
 #[test]
 fn paths_come_out_absolute() {
     let spec = parse(
-        "vars: { data: ../data }\nstages: { a: { kind: k, params: { path: '${data}/./x', more: [a/../b, /c, ''] } } }\n",
+        "vars: { data: ../data }\nstages: { a: { kind: k, params: { path: '${data}/./x', more: [a/../b, /c, ''] } } \
+        }\n",
     )
     .unwrap();
     let error = params::<Load>(&spec.stages[0].params).unwrap_err();

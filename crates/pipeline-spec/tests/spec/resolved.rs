@@ -94,7 +94,8 @@ vars: { data: ../data, text: 'a: \"b\" # ${empty}', empty: '' }
 stages:
   a:
     kind: k
-    params: { path: x.tsv, var: '${data}/y', absolute: /z, shell: 'echo $${HOME} $HOME $$ ${data}', nested: { l: [q, [r]], e: {} } }
+    params: { path: x.tsv, var: '${data}/y', absolute: /z, shell: 'echo $${HOME} $HOME $$ ${data}', nested: { l: [q, \
+    [r]], e: {} } }
     publish: { f: '../$${odd}/f' }
 ";
     let main = r##"

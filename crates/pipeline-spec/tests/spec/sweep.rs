@@ -108,7 +108,8 @@ fn a_wrong_range_is_reported_with_its_place() {
         ("{ log_unform: [1, 2] }", "2:24 unknown key `log_unform`; did you mean `log_uniform`?"),
         (
             "{ step: 1 }",
-            "2:22 sweep axis `a.params.p` has no range; write a range, `{ log_uniform: [1e-5, 1e-2] }`, or a list of values",
+            "2:22 sweep axis `a.params.p` has no range; write a range, `{ log_uniform: [1e-5, 1e-2] }`, or a list of \
+            values",
         ),
         (
             "{ uniform: [0, 1], log_uniform: [1, 2] }",
@@ -116,7 +117,8 @@ fn a_wrong_range_is_reported_with_its_place() {
         ),
         (
             "{ uniform: [0, 1, 2] }",
-            "2:33 `uniform` must be a list of two numbers, found a list of 3; write its lowest and its highest value in \
+            "2:33 `uniform` must be a list of two numbers, found a list of 3; write its lowest and its highest value \
+            in \
              brackets: `[0.03, 0.07]`",
         ),
         ("{ uniform: [0, a] }", "2:37 an end of `uniform` must be a number, found the text `a`"),
@@ -125,12 +127,14 @@ fn a_wrong_range_is_reported_with_its_place() {
         ("{ uniform: [2, 1] }", "2:33 `uniform` has its higher end first; write `[1, 2]`"),
         (
             "{ log_uniform: [0, 1] }",
-            "2:38 `log_uniform` must begin above 0, found the number 0; only numbers above 0 have a logarithm; `uniform` \
+            "2:38 `log_uniform` must begin above 0, found the number 0; only numbers above 0 have a logarithm; \
+            `uniform` \
              and `int_uniform` may begin at 0",
         ),
         (
             "{ log_uniform: [1, 1.01] }",
-            "2:37 `log_uniform` is too narrow: its ends differ by less than 10%; so narrow a range is as good as `uniform`",
+            "2:37 `log_uniform` is too narrow: its ends differ by less than 10%; so narrow a range is as good as \
+            `uniform`",
         ),
         (
             "{ int_uniform: [1, 2.5] }",
@@ -139,11 +143,13 @@ fn a_wrong_range_is_reported_with_its_place() {
         ),
         (
             "{ log_uniform: [1, 2], step: 1 }",
-            "2:45 `log_uniform` takes no `step`; `uniform` and `int_uniform` do; a list holds any values: `[16, 32, 64]`",
+            "2:45 `log_uniform` takes no `step`; `uniform` and `int_uniform` do; a list holds any values: `[16, 32, \
+            64]`",
         ),
         (
             "{ int_uniform: [1, 5], step: 0 }",
-            "2:51 `step` must lead from one end towards the other, found the number 0; a number above 0 and at most the \
+            "2:51 `step` must lead from one end towards the other, found the number 0; a number above 0 and at most \
+            the \
              width of the range; a whole one for `int_uniform`",
         ),
     ];
@@ -265,7 +271,8 @@ fn the_command_line_adds_axes_and_replaces_those_of_the_same_name() {
     let error = "a.params.p".parse::<Axis>().unwrap_err();
     assert_eq!(
         reported(&error),
-        "1:1 `a.params.p` has no `=`; write `STAGE.params.NAME=[VALUE, …]` or `STAGE.params.NAME={uniform: [LOW, HIGH]}`"
+        "1:1 `a.params.p` has no `=`; write `STAGE.params.NAME=[VALUE, …]` or `STAGE.params.NAME={uniform: [LOW, \
+        HIGH]}`"
     );
 }
 

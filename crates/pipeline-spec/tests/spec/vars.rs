@@ -33,7 +33,8 @@ fn vars_are_replaced_and_what_is_no_var_stays() {
 fn vars_reach_kinds_inputs_and_nested_params() {
     let spec = crate::parse(
         "vars: { kind: load, stage: a, x: y }\n\
-         stages:\n  a: { kind: '${kind}-queries' }\n  b: { kind: k, inputs: { i: '${stage}' }, params: { l: [{ m: '${x}' }] } }\n",
+         stages:\n  a: { kind: '${kind}-queries' }\n  b: { kind: k, inputs: { i: '${stage}' }, params: { l: [{ m: \
+        '${x}' }] } }\n",
     )
     .unwrap();
     assert_eq!(spec.stages[0].kind.value, "load-queries");

@@ -123,7 +123,8 @@ impl NamedProgram<'_> {
         match near_program(name, self.search) {
             Some(near) => format!("no program has this name; did you mean `{near}`?"),
             None => format!(
-                "no folder of PATH has `{name}`: install it, or name it by its path; a script of yours is `[python3, {name}]`"
+                "no folder of PATH has `{name}`: install it, or name it by its path; a script of yours is `[python3, \
+                {name}]`"
             ),
         }
     }
@@ -245,7 +246,8 @@ mod tests {
             (
                 &["scripts/a.py", "-x"],
                 13,
-                "make it a program: `chmod +x S/scripts/a.py`, or name its interpreter: `run: [python3, scripts/a.py, -x]`",
+                "make it a program: `chmod +x S/scripts/a.py`, or name its interpreter: `run: [python3, scripts/a.py, \
+                -x]`",
             ),
             (
                 &["scripts/b.py"],

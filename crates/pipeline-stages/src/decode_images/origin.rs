@@ -163,7 +163,8 @@ impl<'a> Origin<'a> {
                 self.path.display()
             );
             return Err(StageError::new(message).with_help(
-                "split the captions by the column, and give them to this stage as `inputs: { queries: … }`: it then takes \
+                "split the captions by the column, and give them to this stage as `inputs: { queries: … }`: it then \
+                takes \
                  only the images that they name",
             ));
         }

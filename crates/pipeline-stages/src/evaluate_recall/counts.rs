@@ -22,8 +22,8 @@ impl Counts {
         Self { n_queries: queries.len(), n_without_text, n_without_labels }
     }
 
-    /// Warns of queries that do not count, or cannot be answered. Where none can, `ids` shows examples of both sides; else
-    /// `forms` says whether some differ by their form alone.
+    /// Warns of queries that do not count, or cannot be answered. Where none can, `ids` shows examples of both sides;
+    /// else `forms` says whether some differ by their form alone.
     pub(super) fn warn(
         &self,
         context: &StageContext<'_>,

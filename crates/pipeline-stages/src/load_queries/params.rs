@@ -90,7 +90,8 @@ impl QueryForm {
 
 const WORDS: PathWords = PathWords {
     what: "the query file",
-    help: "a MUGE query file such as MR_valid_queries.jsonl, or a .csv, .tsv, .jsonl, .parquet or .tar file of captions",
+    help: "a MUGE query file such as MR_valid_queries.jsonl, or a .csv, .tsv, .jsonl, .parquet or .tar file of \
+    captions",
 };
 
 impl LoadQueriesParams {
@@ -144,8 +145,8 @@ impl LoadQueriesParams {
         if self.form() == QueryForm::Muge && Pattern::of(path).is_some() {
             let message =
                 format!("`path: {}` stands for several files, and only tables may be several", path.display());
-            let help = "end it in .csv, .tsv, .parquet or .tar, name one file, or write `columns: { text: … }`: then JSON \
-                        Lines are tables";
+            let help = "end it in .csv, .tsv, .parquet or .tar, name one file, or write `columns: { text: … }`: then \
+                        JSON Lines are tables";
             return Err(StageError::new(message).with_help(help));
         }
         table_files::files(path, &WORDS)

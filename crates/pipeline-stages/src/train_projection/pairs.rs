@@ -100,7 +100,8 @@ mod tests {
         assert_eq!(left_out(&queries[..1], &images), None);
         assert_eq!(
             left_out(&queries, &images).unwrap(),
-            "4 of 5 queries are not trained on: 1 without a text, 1 without the ids of images, 2 whose images are not there"
+            "4 of 5 queries are not trained on: 1 without a text, 1 without the ids of images, 2 whose images are not \
+            there"
         );
     }
 }

@@ -47,14 +47,16 @@ fn a_spec_that_encodes_one_side_otherwise_is_an_error_at_its_input() {
             ),
         ),
         (
-            ("valid-images: { kind: decode-images, params: {".to_owned(), "valid-images: { kind: decode-images, params: { size: [64, 64],".to_owned()),
+            ("valid-images: { kind: decode-images, params: \
+            {".to_owned(), "valid-images: { kind: decode-images, params: { size: [64, 64],".to_owned()),
             "`valid-vectors` does not belong here: `projection` is trained on `train-vectors`, whose `size` is \
              `[224, 224]` and not `[64, 64]`"
                 .to_owned(),
         ),
         (
             (
-                "valid-vectors: { kind: extract-image, inputs: { images: valid-images }, params: { model: '${models}/resnet' } }".to_owned(),
+                "valid-vectors: { kind: extract-image, inputs: { images: valid-images }, params: { model: \
+                '${models}/resnet' } }".to_owned(),
                 "valid-vectors: { kind: import-image-features, params: { path: v.jsonl } }".to_owned(),
             ),
             "`valid-vectors` does not belong here: `projection` is trained on `train-vectors`, of kind `extract-image` \
@@ -87,7 +89,8 @@ fn held_out_features_are_encoded_as_those_of_the_training() {
     let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "`valid-text` does not belong here: input `text` is made by `train-text`, whose `pooling` is `cls` and not `mean`"
+        "`valid-text` does not belong here: input `text` is made by `train-text`, whose `pooling` is `cls` and not \
+        `mean`"
     );
 }
 
@@ -158,13 +161,15 @@ fn a_program_in_the_place_of_features_declares_their_files() {
         (
             "features.npy",
             Some(
-                "input `images` of `evaluate` takes image features, and `valid-vectors` does not declare its `_features.json`",
+                "input `images` of `evaluate` takes image features, and `valid-vectors` does not declare its \
+                `_features.json`",
             ),
         ),
         (
             "_features.json",
             Some(
-                "input `images` of `evaluate` takes image features, and `valid-vectors` does not declare its `part-00000.parquet`",
+                "input `images` of `evaluate` takes image features, and `valid-vectors` does not declare its \
+                `part-00000.parquet`",
             ),
         ),
         ("_features.json, part-00000.parquet", None),

@@ -25,7 +25,8 @@ vars: {{ model: ../../../../tests/fixtures/tiny/resnet, path: {}/images.tsv }}
 stages:
   images: {{ kind: decode-images, params: {{ path: '${{path}}', {params} }} }}
   through: {{ kind: extract-image, inputs: {{ images: images }}, params: {{ model: '${{model}}', {more} }} }}
-  direct: {{ kind: extract-image, params: {{ model: '${{model}}', decode: {{ path: '${{path}}', {params} }}, {more} }} }}
+  direct: {{ kind: extract-image, params: {{ model: '${{model}}', decode: {{ path: '${{path}}', {params} }}, {more} }} \
+        }}
 ",
         folder.display()
     )
@@ -121,7 +122,8 @@ fn images_come_from_a_stage_or_from_files() {
         ("params: { model: m, decode: { path: x.tsv, sise: [1, 1] } }", "unknown param `sise`"),
     ] {
         let yaml = format!(
-            "stages:\n  q: {{ kind: load-queries, params: {{ path: q.jsonl }} }}\n  i: {{ kind: decode-images, params: {{ path: \
+            "stages:\n  q: {{ kind: load-queries, params: {{ path: q.jsonl }} }}\n  i: {{ kind: decode-images, params: \
+            {{ path: \
              x.tsv }} }}\n  f: {{ kind: extract-image, {features} }}\n"
         );
         let spec = pipeline_spec::parse(&yaml, &bench::spec_file()).unwrap();

@@ -122,7 +122,8 @@ fn evaluated_on(text: &str, other: &str) -> String {
     let spec = training(text, "", "").replace(
         "  evaluation:",
         &format!(
-            "  other: {{ kind: extract-text, inputs: {{ queries: queries }}, params: {{ model: '${{models}}/bert'{other} }} }}
+            "  other: {{ kind: extract-text, inputs: {{ queries: queries }}, params: {{ model: \
+            '${{models}}/bert'{other} }} }}
   evaluation:"
         ),
     );
@@ -150,7 +151,8 @@ fn heads_of_tokens_take_tokens_alone_and_those_of_vectors_none() {
     assert_eq!(evaluated_on(tokens, ", pooling: tokens, precision: f16"), "none", "allowed by `allow_mismatch`");
     let spec = training(tokens, "", "").replace("valid_text: text", "valid_text: other").replace(
         "  heads:\n",
-        "  other: { kind: extract-text, inputs: { queries: queries }, params: { model: '${models}/bert', pooling: tokens, precision: f16 } }\n  heads:\n",
+        "  other: { kind: extract-text, inputs: { queries: queries }, params: { model: '${models}/bert', pooling: \
+        tokens, precision: f16 } }\n  heads:\n",
     );
     let spec = pipeline_spec::parse(&spec, &bench::spec_file()).unwrap();
     let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap().to_string();

@@ -15,10 +15,14 @@ stages:
   valid-queries: {{ kind: load-queries, params: {{ path: '${{data}}/MR_valid_queries.jsonl' }} }}
   train-images: {{ kind: decode-images, params: {{ path: '${{data}}/MR_train_imgs.tsv' }} }}
   valid-images: {{ kind: decode-images, params: {{ path: '${{data}}/MR_valid_imgs.tsv' }} }}
-  train-text: {{ kind: extract-text, inputs: {{ queries: train-queries }}, params: {{ model: '${{models}}/bert'{layers} }} }}
-  valid-text: {{ kind: extract-text, inputs: {{ queries: valid-queries }}, params: {{ model: '${{models}}/bert'{layers} }} }}
-  train-vectors: {{ kind: extract-image, inputs: {{ images: train-images }}, params: {{ model: '${{models}}/resnet' }} }}
-  valid-vectors: {{ kind: extract-image, inputs: {{ images: valid-images }}, params: {{ model: '${{models}}/resnet' }} }}
+  train-text: {{ kind: extract-text, inputs: {{ queries: train-queries }}, params: {{ model: \
+        '${{models}}/bert'{layers} }} }}
+  valid-text: {{ kind: extract-text, inputs: {{ queries: valid-queries }}, params: {{ model: \
+        '${{models}}/bert'{layers} }} }}
+  train-vectors: {{ kind: extract-image, inputs: {{ images: train-images }}, params: {{ model: '${{models}}/resnet' }} \
+        }}
+  valid-vectors: {{ kind: extract-image, inputs: {{ images: valid-images }}, params: {{ model: '${{models}}/resnet' }} \
+        }}
   projection:
     kind: train-top
     inputs: {{ queries: train-queries, text: train-text, images: train-vectors }}
@@ -158,6 +162,7 @@ fn tokens_of_other_layers_or_models_are_refused_when_they_meet() {
     let (message, _) = refused(&format!("{before}  valid-text:{}", after.replacen("layers: -1", "layers: -2", 1)));
     assert_eq!(
         message,
-        "`valid-text` does not belong here: `projection` is trained on `train-text`, whose `layers` is `-1` and not `-2`"
+        "`valid-text` does not belong here: `projection` is trained on `train-text`, whose `layers` is `-1` and not \
+        `-2`"
     );
 }

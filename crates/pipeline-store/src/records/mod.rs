@@ -72,8 +72,8 @@ pub struct Provenance {
     pub stage: StageId,
     /// The device of the tensors.
     pub device: Device,
-    /// The numbers of the machine's cards that computed parts of it, in whichever run, sorted; empty where no card has a
-    /// number.
+    /// The numbers of the machine's cards that computed parts of it, in whichever run, sorted; empty where no card has
+    /// a number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<u16>,
     /// Other machines that computed shards of it, sorted by name.
@@ -167,8 +167,8 @@ impl Records {
         self.get_as(key)
     }
 
-    /// The record of bytes that are derived from a source, from this store alone. A damaged one counts as missing and is
-    /// quarantined.
+    /// The record of bytes that are derived from a source, from this store alone. A damaged one counts as missing and
+    /// is quarantined.
     pub(crate) fn get_derived(&self, key: &Key) -> Option<Record<ShardReport>> {
         match self.read_as(key) {
             RecordState::Intact(record) => Some(*record),

@@ -1,7 +1,8 @@
 //! The health of a remote: decides when a process stops to ask it, so that a dead one costs seconds and not minutes.
 //!
 //! It is off after a refusal of access, after three failures in a row, and once failures and slowness have cost
-//! [`PATIENCE`] in all. Only the clock of this process counts, and time that several requests wait together counts once.
+//! [`PATIENCE`] in all. Only the clock of this process counts, and time that several requests wait together counts
+//! once.
 
 use std::time::{Duration, Instant};
 

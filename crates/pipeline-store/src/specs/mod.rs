@@ -185,8 +185,8 @@ impl Specs {
         (!self.lasts.join(format!("{digest}{overrides}")).exists()).then_some(spec)
     }
 
-    /// Forgets the last results of a spec, by its file in `last/`. The sources of a spec as it is stay: it may come back
-    /// without them.
+    /// Forgets the last results of a spec, by its file in `last/`. The sources of a spec as it is stay: it may come
+    /// back without them.
     pub(crate) fn forget(&self, last: &Path) -> Result<(), StoreError> {
         let name = last.file_name().unwrap_or_default();
         remove_file(&self.snapshots.join(name))?;

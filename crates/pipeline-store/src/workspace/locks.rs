@@ -82,7 +82,8 @@ pub(super) fn take_from_dead(path: &Path) -> Option<OwnedFile> {
 }
 
 impl Workspace {
-    /// Requests the right to compute `key` with this arithmetic, for the stage named `owner`. Never waits: try again while it is held.
+    /// Requests the right to compute `key` with this arithmetic, for the stage named `owner`. Never waits: try again
+    /// while it is held.
     ///
     /// The lock of a dead process is free at once. Where files cannot be locked, a claim stands for the lock.
     ///

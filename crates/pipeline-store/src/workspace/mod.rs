@@ -1,4 +1,5 @@
-//! `scratch/`, `locks/`, `claims/` and `lent/`: the files of living processes in a store. Those of dead processes are swept.
+//! `scratch/`, `locks/`, `claims/` and `lent/`: the files of living processes in a store. Those of dead processes are
+//! swept.
 //!
 //! - `scratch/<host>@<process>-<random>/` holds files that a process is writing, and `….lock` beside it is locked while
 //!   the process lives. Both go with the process; else the next session sweeps them.

@@ -30,7 +30,8 @@ pub fn run(args: &CacheKeygenArgs, terminal: &Terminal) -> Result<Exit, Failure>
         }
     })?;
     terminal.remark(&format!(
-        "`{}` signs, and must stay secret: `PIPELINE_SIGNING_KEY` names it where results are uploaded. Readers put this \
+        "`{}` signs, and must stay secret: `PIPELINE_SIGNING_KEY` names it where results are uploaded. Readers put \
+        this \
          into `PIPELINE_TRUSTED_KEYS`:",
         args.output.display()
     ));

@@ -46,9 +46,10 @@ fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if args.json.json {
         let StoreStats { n_objects, rooted_bytes, n_records, n_runs, quarantine_bytes, scratch_bytes, .. } = stats;
         terminal.json(&json!({
-            "artifacts": store.artifacts().to_string_lossy(), "n_objects": n_objects, "bytes": stats.bytes, "rooted_bytes": rooted_bytes,
-            "n_records": n_records, "n_runs": n_runs, "quarantine_bytes": quarantine_bytes,
-            "scratch_bytes": scratch_bytes, "bytes_by_stage": stats.bytes_by_stage,
+            "artifacts": store.artifacts().to_string_lossy(), "n_objects": n_objects, "bytes": stats.bytes,
+            "rooted_bytes": rooted_bytes, "n_records": n_records, "n_runs": n_runs,
+            "quarantine_bytes": quarantine_bytes, "scratch_bytes": scratch_bytes,
+            "bytes_by_stage": stats.bytes_by_stage,
         }))?;
         return Ok(Exit::Done);
     }
@@ -144,11 +145,12 @@ fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             .iter()
             .map(|(stage, collected)| (stage, json!({ "n_files": collected.n_files, "bytes": collected.bytes })))
             .collect();
+        let released: Vec<_> = report.released.iter().map(|spec| spec.to_string_lossy()).collect();
         terminal.json(&json!({
             "dry_run": args.dry_run, "freed_bytes": report.freed_bytes, "kept_bytes": report.kept_bytes,
             "quarantine_bytes": report.quarantine_bytes, "quarantined": report.quarantined,
             "n_records": report.n_records, "stages": stages,
-            "holders": report.holders, "released": report.released.iter().map(|spec| spec.to_string_lossy()).collect::<Vec<_>>(),
+            "holders": report.holders, "released": released,
         }))?;
     } else {
         print_collected(&report, args.dry_run, terminal)?;

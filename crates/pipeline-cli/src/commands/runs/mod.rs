@@ -1,9 +1,10 @@
 //! `pipeline runs`: the history of the store as a table of experiments, or one run of it.
 //!
-//! JSON: a list of `{id, number, name, spec, state, no_op, pinned, started_ms, seconds, params, metrics, n_points, note,
-//! tags, commit: {id, dirty}, command, host, version, instruction_set}`, newest last, with a `problem` for a damaged run.
-//! `params` has those that differ between the listed runs of one spec. For one run its events, one JSON object per line. For a point of a sweep `{run, spec, point, overrides:
-//! {KEY: VALUE}, stages: {STAGE: {key, artifact, metrics, params}}}`.
+//! JSON: a list of `{id, number, name, spec, state, no_op, pinned, started_ms, seconds, params, metrics, n_points,
+//! note, tags, commit: {id, dirty}, command, host, version, instruction_set}`, newest last, with a `problem` for a
+//! damaged run. `params` has those that differ between the listed runs of one spec. For one run its events, one JSON
+//! object per line. For a point of a sweep `{run, spec, point, overrides: {KEY: VALUE}, stages: {STAGE: {key, artifact,
+//! metrics, params}}}`.
 
 mod labels;
 mod list;

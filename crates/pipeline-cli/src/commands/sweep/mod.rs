@@ -5,9 +5,9 @@
 //! GRAPH], state, failed: [STAGE], metrics: {STAGE: {METRIC: VALUE}}, measured?: [VALUE], measured_on?}], groups:
 //! [{overrides, points: [POINT], metrics: {STAGE: {METRIC: {mean, sd, n}}}}], best, best_group, halving?: {resource,
 //! rungs: [VALUE], factor, stage, metric, n_begun}, importance?: {metric, rung?, n_points, axes: [{key, name, share,
-//! chance, n_groups}], unknown?}}`. `state` is `done`, `stopped`, `failed` or `skipped`, `best` a point and `best_group`
-//! an index; `measured_on` says that a point had another pool, other queries or other k than the first. `measured` is
-//! the metric that promotes points, by rung. With `--dry-run` the plan, as of `run --dry-run`.
+//! chance, n_groups}], unknown?}}`. `state` is `done`, `stopped`, `failed` or `skipped`, `best` a point and
+//! `best_group` an index; `measured_on` says that a point had another pool, other queries or other k than the first.
+//! `measured` is the metric that promotes points, by rung. With `--dry-run` the plan, as of `run --dry-run`.
 
 mod rung;
 

@@ -176,8 +176,8 @@ impl Rung {
         Ok(())
     }
 
-    /// Brings the stages of the rung up to date, on these cards if on any. The run of the last rung has the name that the
-    /// caller gave.
+    /// Brings the stages of the rung up to date, on these cards if on any. The run of the last rung has the name that
+    /// the caller gave.
     ///
     /// # Errors
     /// When the run cannot begin, or its history cannot be written.
