@@ -179,11 +179,15 @@ fn a_helper_on_several_cards_leaves_when_others_compute_all_that_is_missing() {
                 if word.starts_with("slow") {
                     n_slow.fetch_add(1, Ordering::SeqCst);
                     both(&n_helped);
+                } else {
+                    // Until the other stage begins, this one has its card, too: most shards must be left for the helper.
+                    thread::sleep(Duration::from_millis(10));
                 }
                 Ok(())
             };
             let shards = Shards { before: Some(Box::new(before)), ..Shards::default() };
-            encoder(id, &format!("slow{id} {id}1 {id}2"), shards)
+            let words: Vec<String> = (0..40).map(|n| format!("{id}{n}")).collect();
+            encoder(id, &format!("slow{id} {}", words.join(" ")), shards)
         })
     };
     let run = |name: &str, listen: &mut dyn FnMut(&EventRecord)| {
