@@ -48,6 +48,11 @@ fn different_images_of_one_path_are_refused_and_places_tell_them_apart() {
     assert_eq!(image_ids(&project, "spec.yaml", "images")[3], "other.parquet#3");
     assert_eq!(named(&project, "captions")[3], "x -> other.parquet#3");
 
+    // A column of ids says itself what belongs together.
+    let columns = ["--set", "images.params.image_id=null", "--set", "images.params.columns={image: image, id: sku}"];
+    let reply = run(&project, &[&["spec.yaml"], columns.as_slice()].concat());
+    assert!(reply.contains("1 row skipped") && reply.contains("has another image with the id `cat`"), "{reply}");
+
     // Ids with a decimal point never meet others; data URLs are base64.
     let columns = ["--set", "images.params.image_id=null", "--set", "images.params.columns={image: url, id: number}"];
     let reply = refusal(&project, &[columns.as_slice(), &["--keep-going"]].concat());

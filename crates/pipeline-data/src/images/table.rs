@@ -92,6 +92,11 @@ impl IdLeaves {
         Ok(Self { id, path, file: named.name.clone() })
     }
 
+    /// Whether a column has the ids, and not the paths of images or their places.
+    fn is_column(&self) -> bool {
+        self.id.is_some()
+    }
+
     pub(crate) fn leaves(&self) -> impl Iterator<Item = &Leaf> {
         self.id.iter().chain(if self.id.is_some() { None } else { self.path.as_ref() })
     }
@@ -228,6 +233,15 @@ fn bytes_at(array: &ArrayRef, row_idx: usize) -> Option<&[u8]> {
 }
 
 impl Images {
+    /// Whether the ids of a table stand in a column of their own, in its first file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or lacks a column.
+    pub fn have_column_of_ids(&self) -> Result<bool, DataError> {
+        let (Form::Tables(tables), Some(file)) = (&self.form, self.files.first()) else { return Ok(false) };
+        Ok(tables.open(0, file)?.ids.is_column())
+    }
+
     /// The bytes of rows of one Parquet file, in their order.
     pub(super) fn rows_of_tables(&self, rows: &[ImageRow]) -> Result<Vec<Vec<u8>>, DataError> {
         let Form::Tables(tables) = &self.form else { return Ok(Vec::new()) };

@@ -1,4 +1,4 @@
-//! Refuses different images of one id: a caption that names the id could mean either.
+//! Refuses different images of one id where nobody has chosen the ids: captions beside them would name the wrong image.
 
 use std::path::Path;
 
@@ -7,12 +7,24 @@ use pipeline_data::{Clashes, ImagePlace, Images};
 
 use super::origin::{ImageForm, Origin};
 
-/// Fails where two of the images that are taken have one id and other bytes.
+/// Fails where two of the images that are taken have one id and other bytes, and the id is the key in a tar or the path
+/// in Parquet. Ids of a column, or of the part of a path that the spec names, are the user's word: the first image of
+/// each counts, and the others are rejected.
 ///
 /// # Errors
 /// With both places, and the param that gives other ids.
 pub(super) fn must_be_none(path: &Path, origin: &Origin<'_>, images: &Images) -> Result<(), StageError> {
     let Some(clashes) = images.clashes() else { return Ok(()) };
+    let is_chosen = match origin.form {
+        ImageForm::Folder | ImageForm::Tsv => true,
+        ImageForm::Tar => false,
+        ImageForm::Parquet => {
+            images.have_column_of_ids().map_err(|error| StageError::because("the images cannot be read", error))?
+        }
+    };
+    if is_chosen {
+        return Ok(());
+    }
     let Clashes { n_images, id, place, first } = clashes;
     let images = match n_images {
         1 => "an image".to_owned(),
@@ -36,18 +48,17 @@ fn of(form: ImageForm, place: &ImagePlace) -> String {
 fn help(origin: &Origin<'_>, clashes: &Clashes) -> String {
     let place = "`image_id: place` here and in `load-queries`";
     match origin.form {
-        ImageForm::Folder => "`image_id: path` keeps the folders apart: it is the whole path below this one".to_owned(),
         ImageForm::Tar if clashes.place.file != clashes.first.file => {
             format!("{place} puts the name of the tar before the key, such as `shard-1.tar/0001`")
         }
         ImageForm::Tar => {
             "where samples have several images, `columns: { image: rgb.jpg }` names the extension of one; \
-                           a key that comes again in a tar must be another one there"
+            a key that comes again in a tar must be another one there"
                 .to_owned()
         }
-        ImageForm::Parquet | ImageForm::Tsv => format!(
+        _ => format!(
             "{place} takes the file and the row as ids, such as `train.parquet#17`; `columns: {{ id: … }}` names a \
-             column of ids"
+            column of ids"
         ),
     }
 }
