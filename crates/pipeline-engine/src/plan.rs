@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Manifest, RunId, StageId};
+use pipeline_core::{Manifest, RunId, RunReason, StageId};
 use pipeline_store::{Store, StoreError};
 
 use crate::decision::{Decided, Decision, Unpublished};
@@ -99,10 +99,12 @@ pub(crate) fn check_published(
 ) -> Result<Vec<(StageId, String)>, EngineError> {
     let (graph, mut warnings) = (resolver.graph, Vec::new());
     for (idx, (node, decided)) in graph.nodes().iter().zip(decided).enumerate() {
-        let is_known = matches!(decided.decision, Decision::Reuse { .. });
+        let is_reused = matches!(decided.decision, Decision::Reuse { .. });
+        // The result of a stage whose bytes are gone is known, too.
+        let is_known = is_reused || matches!(decided.decision, Decision::Run { why: RunReason::Demanded { .. }, .. });
         let parts = if is_known && !node.publish.is_empty() { resolver.published(idx)? } else { None };
         for (file, path) in &node.publish {
-            if is_known && !decided.unpublished.iter().any(|stale| stale.stale() == Some(path)) {
+            if is_reused && !decided.unpublished.iter().any(|stale| stale.stale() == Some(path)) {
                 continue;
             }
             let part = parts.as_ref().and_then(|parts| parts.get(file));

@@ -41,6 +41,8 @@ impl State<'_, '_> {
         if node.retain
             || self.journal.is_joined()
             || self.keepers.forced.contains(&node.id)
+            // They are still to be published, once nothing is in the way.
+            || self.unpublished.contains(&idx)
             || !self.schedule.is_read_out(idx)
         {
             return;

@@ -75,11 +75,15 @@ impl Quarantine {
         let entries = list_folder(&self.folder)?;
         let quarantined = |entry: &fs::DirEntry| {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let metadata = entry.metadata().at("read", &entry.path())?;
+            let metadata = match entry.metadata() {
+                // Another process empties the quarantine, too.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                metadata => metadata.at("read", &entry.path())?,
+            };
             let bytes = if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
-            Ok(Quarantined { name, bytes })
+            Ok(Some(Quarantined { name, bytes }))
         };
-        entries.iter().map(quarantined).collect()
+        entries.iter().filter_map(|entry| quarantined(entry).transpose()).collect()
     }
 
     /// Removes everything in the quarantine.

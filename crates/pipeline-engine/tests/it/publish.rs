@@ -70,6 +70,21 @@ fn a_path_that_cannot_be_written_fails_the_stage() {
 }
 
 #[test]
+fn bytes_that_could_not_be_published_are_kept_for_the_next_run() {
+    let world = World::new();
+    let parts =
+        || [part("a").work(|context| write(context, "mine")).dropped().publish("out.txt", world.path("out.txt"))];
+    world.write("out.txt", "of somebody else");
+    assert_eq!(world.run(&parts()).failed(), "a");
+    let graph = graph(&parts(), &Arc::default());
+    let again = pipeline_engine::run(&graph, &world.store(), &world.spec(), &world.options, &world.cancel, &mut |_| {});
+    assert_eq!(again.unwrap_err().to_string(), "stage `a` cannot publish `out.txt`");
+    world.write("out.txt", "");
+    world.expect(&parts(), "");
+    assert_eq!(world.read("out.txt"), "mine");
+}
+
+#[test]
 fn a_file_of_somebody_else_stops_no_stage_that_has_its_inputs_and_is_told_before_any_work() {
     let world = World::new();
     let chain = |text: &'static str| {

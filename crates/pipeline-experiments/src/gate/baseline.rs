@@ -219,13 +219,23 @@ impl Baseline {
         Self { version: VERSION, spec: spec.name.clone(), file, accepted_at: at, accepted_by: by, reason, stages }
     }
 
-    /// The spec whose metrics were accepted, if it is another one that exists. A spec that was moved or renamed keeps
-    /// its baseline.
+    /// The spec whose metrics were accepted, if it is another one that exists and still has this baseline. A spec that
+    /// was moved or renamed keeps its baseline.
     pub fn other_spec(&self, spec: &PipelineSpec) -> Option<PathBuf> {
         let name = self.file.as_ref()?.strip_prefix(ABOVE)?;
         let other = spec.file.parent().unwrap_or(Path::new(".")).join(name);
         let real = other.canonicalize().ok()?;
-        (spec.file.canonicalize().ok()? != real).then_some(other)
+        if spec.file.canonicalize().ok()? == real {
+            return None;
+        }
+        // One that cannot be read may be its owner.
+        let of = |spec: &PipelineSpec| {
+            let baseline = path_of(spec);
+            let folder = baseline.ancestors().nth(2).and_then(|folder| folder.canonicalize().ok());
+            (folder, baseline.file_name().map(ToOwned::to_owned))
+        };
+        let is_owner = pipeline_spec::load(&real, &[]).map_or(true, |owner| of(&owner) == of(spec));
+        is_owner.then_some(other)
     }
 
     /// The text of its file: indented JSON with every list on one line, so that thousands of ranks do not become

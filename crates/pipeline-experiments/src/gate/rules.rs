@@ -27,7 +27,12 @@ fn check_rule(metric: &str, rule: &CheckRule) -> Result<(), SpecError> {
     for (limit, value, instead) in limits {
         if let Some(value) = value {
             let message = format!("`{limit}` of `{metric}` would fail what is better: {better} values are");
-            return Err(SpecError::at(&rule.span, message).with_help(format!("write `{instead}: {value}`")));
+            // The same number is no bound on the other side.
+            let help = match limit {
+                "max_drop" | "max_rise" => format!("write `{instead}: {value}`"),
+                _ => format!("`{instead}` bounds them"),
+            };
+            return Err(SpecError::at(&rule.span, message).with_help(help));
         }
     }
     Ok(())

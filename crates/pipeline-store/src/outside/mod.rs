@@ -81,7 +81,13 @@ impl Outside {
             }
         };
         let before = self.written.at(&path).unwrap_or_default();
-        let kept = match self.standing(&to, before.memory("", &path, &to))? {
+        let there = self.written_through(&path, &to).unwrap_or_default();
+        let memory = match before.memory("", &path, &to) {
+            // A link that led here before leads here again.
+            Memory::Relinked => there.memory("", &to, &to).or(Memory::Relinked),
+            memory => memory,
+        };
+        let kept = match self.standing(&to, memory)? {
             Standing::Foreign if !overwrite => return Err(foreign(&path, &to)),
             Standing::Changed => self.quarantine.keep_copy(&to).map(Some)?,
             Standing::Ours | Standing::Foreign => None,
@@ -92,6 +98,11 @@ impl Outside {
         let mut now = Written::at(&path, &to);
         now.add("", Digest::of(content), Some(&to));
         self.written.put(&path, &now)?;
+        if to != path {
+            let mut there = Written::at(&to, &to);
+            there.add("", Digest::of(content), Some(&to));
+            self.written.put(&to, &there)?;
+        }
         replacement.take_place()?;
         Ok(kept)
     }
@@ -146,6 +157,11 @@ impl Outside {
                     && tree.links.iter().all(|(name, target)| is_link_to(&at(path, name), target))
             }
         }
+    }
+
+    /// What was written to the file `to` by that name, if a link leads there from `path`.
+    fn written_through(&self, path: &Path, to: &Path) -> Option<Written> {
+        if to == path { None } else { self.written.at(to) }
     }
 
     /// The status of the file at `path`, which is no link.

@@ -80,7 +80,9 @@ impl Outside {
             let memory = before.memory(name, &path, &real);
             let may_be_foreign = matches!(memory, Memory::Relinked | Memory::Nothing);
             if may_be_foreign && self.standing(&real, memory)? == Standing::Foreign {
-                return if memory == Memory::Nothing { Ok(Some(real)) } else { Err(foreign(&path, &real)) };
+                // The part may turn out to be what is there.
+                let is_open = memory == Memory::Nothing || before.files.get(name) == Some(&self.sources.digest(&real)?);
+                return if is_open { Ok(Some(real)) } else { Err(foreign(&path, &real)) };
             }
         }
         Ok(None)

@@ -41,6 +41,13 @@ pub(super) enum Memory<'a> {
     Nothing,
 }
 
+impl Memory<'_> {
+    /// The other memory where this one is of nothing.
+    pub(super) fn or(self, other: Self) -> Self {
+        if self == Memory::Nothing { other } else { self }
+    }
+}
+
 impl Written {
     /// Nothing yet at a path, where a write arrives at `real`.
     pub(super) fn at(path: &Path, real: &Path) -> Self {
@@ -65,10 +72,16 @@ impl Written {
         }
     }
 
-    /// Whether the file or link `name` arrived at `real`, as it would now.
+    /// Whether the file or link `name` arrived at `real`, as it would now. Links far above do not matter: what lies
+    /// below moves with them.
     pub(super) fn is_in_place(&self, name: &str, path: &Path, real: &Path) -> bool {
+        // The folders below the path, the path, and its folder.
+        let n_near = Path::new(name).components().count() + 2;
+        let is_linked = || path.ancestors().take(n_near).any(Path::is_symlink);
+        let tail = |path: &Path| path.iter().rev().take(n_near).map(ToOwned::to_owned).collect::<Vec<_>>();
         match self.elsewhere.get(name).cloned().or_else(|| self.usual(name)) {
-            Some(recorded) => recorded == text(real),
+            Some(recorded) if recorded == text(real) => true,
+            Some(recorded) => !is_linked() && tail(Path::new(&recorded)) == tail(path),
             // An earlier version did not record it.
             None => !path.is_symlink() && !parent(path).is_symlink(),
         }

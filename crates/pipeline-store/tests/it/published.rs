@@ -192,6 +192,36 @@ fn what_is_written_for_people_replaces_only_what_was_written_for_them() {
 }
 
 #[test]
+fn links_that_lead_back_and_folders_that_move_keep_what_was_written() {
+    let fixture = Fixture::new();
+    let path = |name: &str| fixture.folder.path().join(name);
+    for name in ["e1", "e2", "disk/project"] {
+        fs::create_dir_all(path(name)).unwrap();
+    }
+    for (target, text) in [("e1", "1"), ("e2", "2"), ("e1", "3")] {
+        let _ = fs::remove_file(path("out"));
+        symlink(target, path("out")).unwrap();
+        assert_eq!(fixture.store.outside().write(&path("out/report"), text.as_bytes(), false).unwrap(), None);
+        assert_eq!(fs::read_to_string(path(target).join("report")).unwrap(), text);
+    }
+    symlink("disk", path("mount")).unwrap();
+    let published = path("mount/project/out.txt");
+    publish(&fixture, &file(&fixture, "1"), &published, false).unwrap();
+    fs::rename(path("disk"), path("other")).unwrap();
+    fs::remove_file(path("mount")).unwrap();
+    symlink("other", path("mount")).unwrap();
+    assert_eq!(publish(&fixture, &file(&fixture, "2"), &published, false), Ok(vec![]));
+    assert_eq!(fs::read_to_string(path("other/project/out.txt")).unwrap(), "2");
+
+    // The result of a stage that has yet to run may turn out to be what is there.
+    fs::rename(&published, path("kept.txt")).unwrap();
+    symlink("../../kept.txt", &published).unwrap();
+    assert!(fixture.store.outside().check_publishable(None, &published).unwrap().is_some());
+    fs::write(path("kept.txt"), "other").unwrap();
+    assert!(fixture.store.outside().check_publishable(None, &published).is_err());
+}
+
+#[test]
 fn a_file_to_which_a_new_link_leads_is_not_taken_for_the_one_that_was_written() {
     let fixture = Fixture::new();
     let path = |name: &str| fixture.folder.path().join(name);

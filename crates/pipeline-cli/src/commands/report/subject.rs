@@ -6,14 +6,13 @@ use pipeline_engine::Decision;
 use pipeline_experiments::recorded::{self, RecordedRun};
 use pipeline_experiments::sweep::SweepRecord;
 use pipeline_experiments::{Opened, Protected, SpecRef, StoreRef, connect};
-use pipeline_store::{RunInfo, Store, path_of_sweeps};
+use pipeline_store::{RunInfo, RunState, Store, path_of_sweeps};
 
 use crate::again;
 use crate::args::ReportArgs;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::format::counted;
 use crate::remotes;
 use crate::spec_or_run::SpecOrRun;
 use crate::terminal::Terminal;
@@ -93,17 +92,18 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
 /// Notes on stderr that the spec, or what it reads, has changed since the run. A spec that cannot be read says nothing:
 /// the page is about the run.
 fn note_stale(args: &ReportArgs, subject: &Subject, terminal: &Terminal) {
-    let Some(spec) = subject.spec.as_ref().filter(|_| subject.sweep.is_none()) else { return };
+    let is_whole = subject.run.info.state == RunState::Done;
+    let Some(spec) = subject.spec.as_ref().filter(|_| is_whole && subject.sweep.is_none()) else { return };
     let opened = SpecRef::at(spec, &[], args.store.artifacts.as_deref()).ok();
     let opened = opened.and_then(|named| Opened::open(&named, &door::surroundings()).ok());
     let Some(plan) = opened.and_then(|opened| opened.plan_what_is_there().ok()) else { return };
     let n_stale = plan.stages.iter().filter(|stage| !matches!(stage.decision, Decision::Reuse { .. })).count();
     if n_stale > 0 {
         terminal.remark(&format!(
-            "note: the page is of run {}, and {} of `{}` changed since; {} shows which",
+            "note: the page is of run {}; of `{}` {} not up to date, as {} shows",
             subject.run.info.id,
-            counted(n_stale as u64, "stage"),
             again::spec_word(spec),
+            if n_stale == 1 { "1 stage is".to_owned() } else { format!("{n_stale} stages are") },
             format_args!("`pipeline status {}`", again::quoted(&again::spec_word(spec)))
         ));
     }
