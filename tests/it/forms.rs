@@ -276,7 +276,14 @@ fn mistakes_about_data_are_found_before_anything_runs() {
         (decode("path: tables"), "`path: [FOLDER]/tables/*.parquet` names its .parquet files"),
         (decode("path: 'data/*'"), "stands for several files, and must end in .tar or .parquet"),
         (load("path: data/photos/metadata.csv, image_id: place"), "`image_id: place` has no meaning"),
-        (load("path: data/names.parquet, image_id: place"), "has no column of images beside its captions"),
+        (
+            load("path: data/names.parquet, image_id: place, columns: { item_ids: image }"),
+            "and places by `image_id: place`",
+        ),
+        (
+            load("path: data/samples-0.tar, image_id: place, columns: { item_ids: json.split }"),
+            "and places by `image_id: place`",
+        ),
         (decode("path: data/photos, image_id: place"), "`image_id: place` has no meaning"),
         (decode("path: data/hub-0.parquet, image_id: place, columns: { id: split }"), "names the ids"),
     ] {

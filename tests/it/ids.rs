@@ -111,6 +111,27 @@ fn keys_that_restart_in_each_tar_are_refused_and_places_tell_them_apart() {
 }
 
 #[test]
+fn places_need_no_column_of_images_and_are_named_where_they_meet_none() {
+    let project = Project::with_spec(
+        "stages:
+  captions: { kind: load-queries, params: { path: data/names.parquet, image_id: place } }
+  images:
+    kind: decode-images
+    inputs: { queries: captions }
+    params: { path: data/basenames.parquet, columns: { id: sku }, size: [1, 1] }
+",
+    );
+    copy(&fixtures().join("data/forms"), &project.path("data"));
+    let reply = refusal(&project, &[]);
+    assert!(reply.contains("the queries name, such as `names.parquet#0`; the first image is `cat`"), "{reply}");
+    assert!(reply.contains("`image_id: place` must stand in both stages, or in neither"), "{reply}");
+    let names: Vec<_> =
+        named(&project, "captions").iter().map(|named| named.split(" -> ").nth(1).unwrap().to_owned()).collect();
+    let expect: Vec<_> = (0..names.len()).map(|row| format!("names.parquet#{row}")).collect();
+    assert!(names.len() > 1 && names == expect, "{names:?}");
+}
+
+#[test]
 fn a_data_url_is_the_image_in_it_and_an_empty_field_is_named() {
     let project =
         Project::with_spec("stages: { images: { kind: decode-images, params: { path: images.txt, size: [1, 1] } } }\n");

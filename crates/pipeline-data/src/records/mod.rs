@@ -20,6 +20,9 @@ pub use queries::{QueryTable, TableQueries};
 use crate::{DataError, ImageIdPart, ImagesFile, RowFilter};
 use columns::Resolved;
 
+/// The fault of a table whose images would have ids of two kinds.
+const IDS_AND_PLACES: &str = "has a column of ids by `columns: { item_ids: … }`, and places by `image_id: place`";
+
 /// The cells of a row that matter.
 #[derive(Debug, Default)]
 struct Record {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use arrow_array::RecordBatch;
 
 use super::columns::Resolved;
-use super::{Cell, QueryColumns, Record, Take, cell_of, no_column};
+use super::{Cell, IDS_AND_PLACES, QueryColumns, Record, Take, cell_of, no_column};
 use crate::images::{IdLeaves, image_column, image_leaf};
 use crate::parquet_file::{Leaf, ParquetFile};
 use crate::vectors::malformed;
@@ -40,12 +40,12 @@ impl ParquetTable {
         let names = self.names();
         let mut resolved = Resolved::find(&self.named.path, &names, wanted, filter)?;
         let is_beside = self.image_beside().is_some();
-        if self.images.has_place_ids && (wanted.image_ids.is_some() || !is_beside) {
-            let problem = "has no column of images beside its captions, whose places `image_id: place` takes";
-            let named = "has a column of ids by `columns: { item_ids: … }`, and places by `image_id: place`";
-            return Err(malformed(&self.named.path, if is_beside { named } else { problem }));
+        let has_place_ids = self.images.has_place_ids;
+        if has_place_ids && wanted.image_ids.is_some() {
+            return Err(malformed(&self.named.path, IDS_AND_PLACES));
         }
-        if wanted.image_ids.is_none() && is_beside {
+        // A place needs no column of images, whatever its name and form.
+        if wanted.image_ids.is_none() && (is_beside || has_place_ids) {
             resolved.images = None;
         }
         Ok(resolved)
@@ -84,10 +84,11 @@ impl ParquetTable {
         if let Some(name) = &columns.images {
             return self.leaf(name).map(ImagesOf::Column);
         }
-        match self.image_beside() {
-            Some(image) => IdLeaves::find(&self.file, &self.named, Some(&image), &self.images).map(ImagesOf::Beside),
-            None => Ok(ImagesOf::Nowhere),
+        let image = self.image_beside();
+        if image.is_none() && !self.images.has_place_ids {
+            return Ok(ImagesOf::Nowhere);
         }
+        IdLeaves::find(&self.file, &self.named, image.as_deref(), &self.images).map(ImagesOf::Beside)
     }
 
     /// The column of images beside the captions. Texts and numbers only name images.

@@ -1,10 +1,11 @@
 //! The captions of tars: members whose names agree up to the first dot are one sample, as WebDataset has it.
 
 use super::columns::Resolved;
-use super::{Cell, QueryColumns, Record, Take, json};
+use super::{Cell, IDS_AND_PLACES, QueryColumns, Record, Take, json};
 use crate::image_names::{ImageIdPart, NameKind, kind_of};
 use crate::json_line::{Fields, shortened};
 use crate::tar::{Member, Members};
+use crate::vectors::malformed;
 use crate::{DataError, ImagesFile, RowFilter};
 
 /// The longest text or JSON of a sample, in bytes.
@@ -34,6 +35,9 @@ impl Samples {
 
     /// Finds the columns in the first sample with a text: extensions such as `txt`, and fields such as `json.caption`.
     pub fn resolve(&self, wanted: &QueryColumns, filter: Option<&RowFilter>) -> Result<Resolved, DataError> {
+        if self.part == ImageIdPart::Place && wanted.image_ids.is_some() {
+            return Err(malformed(&self.tar.path, IDS_AND_PLACES));
+        }
         let mut names = Vec::new();
         self.each(&|_| true, &mut |sample| {
             names = names_of(&sample);

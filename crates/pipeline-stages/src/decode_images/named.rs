@@ -57,16 +57,20 @@ impl Named {
         let (n_missing, n_named) = (missing.count(), self.ids.len());
         if found.is_empty() {
             let other = self.other.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let is_place = |id: &str| id.contains(".tar/") || id.contains('#');
+            let has_places = is_place(example) || other.as_deref().is_some_and(is_place);
             let other = other.map(|other| format!("; the first image is `{other}`")).unwrap_or_default();
             let message = format!(
                 "`{}` has none of the {n_named} images that the queries name, such as `{example}`{other}{}",
                 path.display(),
                 self.note()
             );
-            return Err(StageError::new(message).with_help(
-                "`image_id` in both stages chooses the part of a path that is an id, such as `image_id: name`; without \
-                 `inputs: { queries: … }` all images are taken",
-            ));
+            let part = match has_places {
+                true => "`image_id: place` must stand in both stages, or in neither",
+                false => "`image_id` in both stages chooses the part of a path that is an id, such as `image_id: name`",
+            };
+            let help = format!("{part}; without `inputs: {{ queries: … }}` all images are taken");
+            return Err(StageError::new(message).with_help(help));
         }
         if is_limited {
             return Ok(());
