@@ -132,6 +132,19 @@ fn places_need_no_column_of_images_and_are_named_where_they_meet_none() {
 }
 
 #[test]
+fn samples_that_name_one_image_by_a_column_have_keys_of_their_own() {
+    let project = Project::with_spec(
+        "stages: { captions: { kind: load-queries, params: { path: a.tar, columns: { text: \
+                            json.caption, item_ids: json.image } } } }\n",
+    );
+    let sample = |key: u32| (format!("{key}.json"), format!("{{\"caption\": \"{key}\", \"image\": 7}}").into_bytes());
+    fs::write(project.path("a.tar"), tar_of(&[sample(1), sample(2)])).unwrap();
+    let reply = run(&project, &["spec.yaml"]);
+    assert!(!reply.contains("the key of an earlier sample"), "{reply}");
+    assert_eq!(named(&project, "captions"), ["1 -> 7", "2 -> 7"]);
+}
+
+#[test]
 fn a_data_url_is_the_image_in_it_and_an_empty_field_is_named() {
     let project =
         Project::with_spec("stages: { images: { kind: decode-images, params: { path: images.txt, size: [1, 1] } } }\n");

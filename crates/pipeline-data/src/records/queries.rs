@@ -74,7 +74,8 @@ impl QueryTable<'_> {
                 }
                 Ok(())
             })?;
-            if self.form == TableForm::Tar {
+            // Samples that name images by a column may share them.
+            if self.form == TableForm::Tar && columns.images.is_none() {
                 let (rows, numbers) = (&queries.rows[n_before..], &queries.numbers[n_before..]);
                 shared.add(rows, numbers, file_idx);
             }
