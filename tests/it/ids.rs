@@ -145,6 +145,27 @@ fn samples_that_name_one_image_by_a_column_have_keys_of_their_own() {
 }
 
 #[test]
+fn a_split_of_which_one_value_has_rows_is_not_called_empty() {
+    let project = Project::with_spec(
+        "stages:
+  captions: { kind: load-queries, params: { path: a.csv, split: { column: split, values: [train, val] } } }
+  other: { kind: load-queries, params: { path: b.csv } }
+  images:
+    kind: decode-images
+    inputs: { queries: other }
+    params: { path: 'data/hub-*.parquet', split: { column: split, values: [train, val] }, size: [1, 1] }
+",
+    );
+    copy(&fixtures().join("data/forms"), &project.path("data"));
+    project.write("a.csv", "image,text,split\n1.jpg,,train\n2.jpg,,train\n");
+    project.write("b.csv", "image,text\nnowhere.jpg,a\n");
+    let reply = refusal(&project, &["--keep-going"]);
+    assert!(reply.contains("none of its 2 rows can be used") && reply.contains("`text` is empty"), "{reply}");
+    assert!(reply.contains("none of the 1 images that the queries name, such as `nowhere.jpg`"), "{reply}");
+    assert!(!reply.contains("no row has `val`"), "{reply}");
+}
+
+#[test]
 fn a_data_url_is_the_image_in_it_and_an_empty_field_is_named() {
     let project =
         Project::with_spec("stages: { images: { kind: decode-images, params: { path: images.txt, size: [1, 1] } } }\n");

@@ -46,7 +46,7 @@ pub use error::DataError;
 pub use image_names::{ImageIdPart, is_image_name};
 pub use images::{
     Clashes, FileIndex, FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, KeepIndex, RowFilter,
-    Selection, SkippedImage,
+    Selection, SkippedImage, ValuesWithoutRows,
 };
 pub use json_line::shortened;
 pub use pattern::{Pattern, PatternError};

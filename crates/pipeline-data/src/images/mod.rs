@@ -19,7 +19,7 @@ use crate::{Alpha, DataError, DecodeError, Decoded, Limits, Memory, Target, deco
 
 pub use folder::FolderFile;
 pub use index::{FileIndex, KeepIndex};
-pub use shards::{ImageColumns, RowFilter};
+pub use shards::{ImageColumns, RowFilter, ValuesWithoutRows};
 use table::ImageTables;
 pub(crate) use table::{IdLeaves, image_column, image_leaf};
 

@@ -36,6 +36,15 @@ pub struct RowFilter {
     pub values: Vec<String>,
 }
 
+/// Values of a [`RowFilter`] that no row has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValuesWithoutRows {
+    /// A sentence that names them, and values that rows have.
+    pub reason: String,
+    /// Whether the filter has no other values, so that it takes no row.
+    pub are_all: bool,
+}
+
 impl RowFilter {
     /// Remembers the value of a row, unless there are many others.
     pub(crate) fn note(&self, value: &str, values: &mut BTreeSet<String>) {
@@ -44,8 +53,8 @@ impl RowFilter {
         }
     }
 
-    /// A sentence about the wanted values that no row has, given the values of rows; `None` if rows have all of them.
-    pub(crate) fn values_without_rows(&self, values: &BTreeSet<String>) -> Option<String> {
+    /// The wanted values that no row has, given the values of rows; `None` if rows have all of them.
+    pub(crate) fn values_without_rows(&self, values: &BTreeSet<String>) -> Option<ValuesWithoutRows> {
         let listed = |values: &mut dyn Iterator<Item = &String>| {
             let listed: Vec<String> = values.take(MAX_VALUES).map(|value| format!("`{}`", shortened(value))).collect();
             listed.join(", ")
@@ -53,14 +62,17 @@ impl RowFilter {
         let missing = listed(&mut self.values.iter().filter(|value| !values.contains(*value)));
         let there =
             if values.is_empty() { "is empty".to_owned() } else { format!("has {}", listed(&mut values.iter())) };
-        (!missing.is_empty()).then(|| format!("no row has {missing} in the column `{}`, which {there}", self.column))
+        (!missing.is_empty()).then(|| ValuesWithoutRows {
+            reason: format!("no row has {missing} in the column `{}`, which {there}", self.column),
+            are_all: self.values.iter().all(|value| !values.contains(value)),
+        })
     }
 
     /// The same for Parquet files, of which only this column is read.
     ///
     /// # Errors
     /// When one cannot be read, or lacks the column.
-    pub fn values_without_rows_in(&self, files: &[ImagesFile]) -> Result<Option<String>, DataError> {
+    pub fn values_without_rows_in(&self, files: &[ImagesFile]) -> Result<Option<ValuesWithoutRows>, DataError> {
         let mut values = BTreeSet::new();
         for named in files {
             let file = ParquetFile::open(&named.path)?;

@@ -8,7 +8,7 @@ use crate::image_names::ImageIdPart;
 use crate::json_line::shortened;
 use crate::lines::strip;
 use crate::queries::{must_be_one, repeated_ids};
-use crate::{DataError, ImagePlace, ImagesFile, QueryRow, RowFilter, SkippedImage};
+use crate::{DataError, ImagePlace, ImagesFile, QueryRow, RowFilter, SkippedImage, ValuesWithoutRows};
 
 /// The longest id, in bytes: a longer text is an image in base64.
 const MAX_ID_BYTES: usize = 4096;
@@ -43,8 +43,8 @@ pub struct TableQueries {
     /// The number of captions so far of each image that is the first of a query.
     n_captions: HashMap<String, u64>,
     n_without_id: u64,
-    /// A sentence about values of the split that no row has.
-    pub values_without_rows: Option<String>,
+    /// Values of the split that no row has.
+    pub values_without_rows: Option<ValuesWithoutRows>,
     /// The values of the column of the split that rows have, as far as they are few.
     values: BTreeSet<String>,
 }

@@ -216,7 +216,7 @@ impl<'a> Origin<'a> {
         })
     }
 
-    /// Fails where the split takes no row of the files, and says which values their column has.
+    /// Fails where the split takes no row of the files, whatever queries name, and says which values their column has.
     ///
     /// # Errors
     /// Then, and when they cannot be read.
@@ -225,8 +225,11 @@ impl<'a> Origin<'a> {
         let Some(filter) = Split::filter(self.split).filter(|_| is_empty && self.form == ImageForm::Parquet) else {
             return Ok(());
         };
-        let reason = filter.values_without_rows_in(&table_files::files(self.path, &WORDS)?).map_err(failed)?;
-        reason.map_or(Ok(()), |reason| Err(Split::takes_no_row(self.path, "images", &reason)))
+        let missing = filter.values_without_rows_in(&table_files::files(self.path, &WORDS)?).map_err(failed)?;
+        match missing.filter(|missing| missing.are_all) {
+            Some(missing) => Err(Split::takes_no_row(self.path, "images", &missing.reason)),
+            None => Ok(()),
+        }
     }
 
     /// The params that decide what a file holds, as JSON. Which of its images are taken is no part of that, except for

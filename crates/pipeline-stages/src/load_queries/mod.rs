@@ -134,9 +134,9 @@ impl ShardedStage for LoadQueries {
         let read::Queries { rows, rejects, remarks, values_without_rows } =
             read::queries(&self.params, self.split.as_ref(), context)?;
         if rows.is_empty()
-            && let Some(reason) = values_without_rows
+            && let Some(missing) = values_without_rows.as_ref().filter(|missing| missing.are_all)
         {
-            return Err(Split::takes_no_row(self.params.path.path(), "queries", &reason));
+            return Err(Split::takes_no_row(self.params.path.path(), "queries", &missing.reason));
         }
         if rows.is_empty() {
             let wanted = if self.params.form() == QueryForm::Muge { &WANTED } else { &WANTED_IN_TABLES };
@@ -151,7 +151,8 @@ impl ShardedStage for LoadQueries {
         }
         let unit = table_files::unit(self.params.path.path());
         artifact::warn_rejects(context, unit, self.params.path.path(), |_| None, &rejects);
-        remarks.into_iter().chain(values_without_rows).for_each(|remark| context.host.warn(remark));
+        let missing = values_without_rows.map(|missing| missing.reason);
+        remarks.into_iter().chain(missing).for_each(|remark| context.host.warn(remark));
         let digests = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
         let seconds = Seconds::default();
         seconds.spent(Work::Read, start);

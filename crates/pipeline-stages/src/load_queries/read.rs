@@ -1,7 +1,7 @@
 //! Reads the queries of any form, and takes those of a split.
 
 use pipeline_core::{StageContext, StageError};
-use pipeline_data::{QueryReading, QueryRow, QueryTable, TableForm, TableQueries};
+use pipeline_data::{QueryReading, QueryRow, QueryTable, TableForm, TableQueries, ValuesWithoutRows};
 
 use super::params::{Group, LoadQueriesParams, QueryForm};
 use crate::artifact::{self, RejectedRow};
@@ -13,8 +13,8 @@ pub(super) struct Queries {
     pub(super) rows: Vec<QueryRow>,
     pub(super) rejects: Vec<RejectedRow>,
     pub(super) remarks: Vec<String>,
-    /// A sentence about values of the split that no row has.
-    pub(super) values_without_rows: Option<String>,
+    /// Values of the split that no row has.
+    pub(super) values_without_rows: Option<ValuesWithoutRows>,
 }
 
 /// Reads the queries that are taken.
