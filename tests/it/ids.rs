@@ -173,6 +173,9 @@ fn a_data_url_is_the_image_in_it_and_an_empty_field_is_named() {
     project.write("images.txt", &format!("5\t{image}\n6\tdata:image/bmp;base64,{image}\n7\t\n"));
     let reply = run(&project, &["spec.yaml"]);
     assert!(reply.contains("1 row skipped, the first at line 3 of `images.txt`: no image after the tab"), "{reply}");
+    project.write("images.txt", &format!("5\t{image}\n6\tdata:image/bmp;base64,{image}\n\t{image}\n"));
+    let reply = run(&project, &["spec.yaml"]);
+    assert!(reply.contains("1 row skipped, the first at line 3 of `images.txt`: no id before the tab"), "{reply}");
     let shards = shards(&project, "spec.yaml", "images");
     let rows = pipeline_data::read_pixels(&shards[0]).unwrap().rows;
     assert_eq!(rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["5", "6"]);

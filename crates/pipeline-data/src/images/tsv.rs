@@ -99,7 +99,11 @@ fn parse_row(line: &Line<'_>) -> Result<Option<ImageRow>, String> {
     let whole = str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
     let text = strip(whole);
     let Some((id, rest)) = text.split_once('\t') else {
-        let reason = if whole.contains('\t') { "no image after the tab" } else { "no tab between id and image" };
+        let reason = match whole.contains('\t') {
+            true if whole[..n_leading_space(whole)].contains('\t') => "no id before the tab",
+            true => "no image after the tab",
+            false => "no tab between id and image",
+        };
         return if text.is_empty() { Ok(None) } else { Err(reason.to_owned()) };
     };
     let field = rest.split_once('\t').map_or(rest, |(image, _)| image);
