@@ -33,7 +33,10 @@ fn different_images_of_one_path_are_refused_and_places_tell_them_apart() {
 
     let places = ["--set", "images.params.image_id=place", "--set", "captions.params.image_id=place"];
     let spec = project.read("spec.yaml").replace("data/basenames.parquet", "data/basenames.parquet, image_id: place");
-    run(&project, &[&["spec.yaml"], places.as_slice()].concat());
+    let reply = run(&project, &[&["spec.yaml"], places.as_slice()].concat());
+    let repeated = "1 row repeats the bytes of an earlier row, and each is an image of its own by `image_id: place`, \
+                    the first at row 2";
+    assert!(reply.contains(repeated), "{reply}");
     project.write("spec.yaml", &spec);
     assert!(run(&project, &["spec.yaml"]).contains("nothing ran"));
     let place = |row: usize| format!("basenames.parquet#{row}");

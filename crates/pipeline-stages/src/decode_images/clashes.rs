@@ -1,5 +1,7 @@
 //! Refuses different images of one id where nobody has chosen the ids: captions beside them would name the wrong image.
+//! Warns of equal images that have ids of their own.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use pipeline_core::StageError;
@@ -40,6 +42,26 @@ pub(super) fn must_be_none(path: &Path, origin: &Origin<'_>, images: &Images) ->
     Err(StageError::new(message).with_help(help(origin, clashes)))
 }
 
+/// A warning where the ids of a table are places and its rows repeat a picture, as for each caption: a query would have
+/// one of several equal images as its own, and the others would be wrong.
+pub(super) fn repeated(path: &Path, origin: &Origin<'_>, images: &Images) -> Option<String> {
+    if !origin.has_ids_of_rows() {
+        return None;
+    }
+    let mut seen = HashSet::new();
+    let mut again = images.rows().iter().filter(|row| !seen.insert(row.digest));
+    let place = images.place(again.next()?);
+    let rows_repeat = match 1 + again.count() {
+        1 => "1 row repeats".to_owned(),
+        n_rows => format!("{n_rows} rows repeat"),
+    };
+    Some(format!(
+        "`{}`: {rows_repeat} the bytes of an earlier row, and each is an image of its own by `image_id: place`, the \
+         first at {place}; a query has only one of equal images, which lowers its recall",
+        path.display()
+    ))
+}
+
 fn of(form: ImageForm, place: &ImagePlace) -> String {
     let place = place.to_string();
     if form == ImageForm::Tar { place.replacen("row ", "member ", 1) } else { place }
@@ -57,8 +79,8 @@ fn help(origin: &Origin<'_>, clashes: &Clashes) -> String {
                 .to_owned()
         }
         _ => format!(
-            "{place} takes the file and the row as ids, such as `train.parquet#17`; `columns: {{ id: … }}` names a \
-            column of ids"
+            "`columns: {{ id: … }}` names a column of ids; {place} takes the file and the row as ids, such as \
+             `train.parquet#17`, and makes an image of each row, also of those that repeat a picture for each caption"
         ),
     }
 }

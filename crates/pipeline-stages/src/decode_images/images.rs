@@ -161,7 +161,8 @@ impl<'a> DecodedImages<'a> {
             named.tell_of_missing(path, &images, origin.max_samples.is_some(), context)?;
         }
         clashes::must_be_none(path, origin, &images)?;
-        images.remarks().iter().for_each(|remark| context.host.warn(remark.clone()));
+        let repeated = clashes::repeated(path, origin, &images);
+        images.remarks().iter().cloned().chain(repeated).for_each(|remark| context.host.warn(remark));
         let wanted = if origin.form == ImageForm::Tsv { &WANTED } else { &WANTED_ELSEWHERE };
         let digests = images.rows().iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
         let seconds = Seconds::default();

@@ -255,6 +255,11 @@ impl<'a> Origin<'a> {
         params.into_iter().chain(place).collect()
     }
 
+    /// Whether each row of a table is an image of its own.
+    pub(super) fn has_ids_of_rows(&self) -> bool {
+        self.form == ImageForm::Parquet && self.columns.has_place_ids
+    }
+
     fn id_part(&self) -> ImageIdPart {
         self.id.unwrap_or(if self.form == ImageForm::Folder { ImageIdPart::Path } else { ImageIdPart::Key })
     }
