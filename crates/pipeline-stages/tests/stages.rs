@@ -47,7 +47,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         std::iter::once(head).chain(lines).chain(sources).collect::<Vec<_>>().join("; ")
     };
     let expect = [
-        ("train-queries", "load-queries 2; source path"),
+        ("train-queries", "load-queries 3; source path"),
         ("train-images", "decode-images 2; max_samples=null; resize=\"bilinear\"; size=[224,224]; source path"),
         (
             "train-text",
@@ -68,6 +68,9 @@ fn the_manifest_of_each_kind_is_as_it_was() {
     for (stage, lines) in expect {
         assert_eq!(params(stage), lines, "{stage}");
     }
+    let all = MINI.replace("projection_dim: 64", "projection_dim: 64, pairs: all");
+    let params = Bench::new(&all).stage("projection").params();
+    assert_eq!((params["pairs"].as_str(), params["pairs_once"].as_str()), ("\"all\"", "true"));
 }
 
 /// The notebook on the mini data set, from the golden start: the goldens are PyTorch's.

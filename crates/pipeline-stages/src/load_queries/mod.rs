@@ -48,7 +48,7 @@ const WANTED_IN_TABLES: Wanted = Wanted {
 
 pub(crate) static KIND: Kind = Kind {
     name: "load-queries",
-    version: 2,
+    version: 3,
     summary: "Reads queries from JSON Lines, CSV, TSV, Parquet or tars into Parquet",
     slots: Some(&[]),
     produces: Format::Queries,

@@ -31,7 +31,7 @@ use held_out::HeldOut;
 pub(crate) use held_out::QUERIES as HELD_OUT_QUERIES;
 pub(crate) use pairs::must_align;
 pub(crate) use params::Fusion;
-use params::TrainProjectionParams;
+use params::{Pairs, TrainProjectionParams};
 use spaces::Spaces;
 use unfrozen::Unfrozen;
 
@@ -74,7 +74,12 @@ impl Stage for TrainProjection {
     }
 
     fn params(&self) -> BTreeMap<String, String> {
-        self.unfrozen.as_ref().map_or_else(|| manifest_params(&self.params), Unfrozen::params)
+        let mut params = self.unfrozen.as_ref().map_or_else(|| manifest_params(&self.params), Unfrozen::params);
+        // Earlier heads of `pairs: all` had a pair again for each time that a query names an image.
+        if self.params.pairs == Pairs::All {
+            params.insert("pairs_once".to_owned(), true.to_string());
+        }
+        params
     }
 
     fn check(&self) -> Result<(), StageError> {
