@@ -41,9 +41,7 @@ impl Destination {
         }
         Err(io::Error::other("the links at it form a circle"))
     }
-}
 
-impl Destination {
     /// The file that is replaced; `None` for a stream.
     pub(super) fn file(&self) -> Option<&Path> {
         match self {

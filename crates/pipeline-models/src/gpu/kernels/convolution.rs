@@ -8,8 +8,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::fused::{empty_like, followed};
-use super::heads::{of_blocks, of_numbers, place};
+use super::fused::{blocks, empty_like, followed};
+use super::heads::{of_numbers, place};
 use super::{shape, side_out};
 use crate::gpu::backend::arithmetic::{After, Then, Window};
 
@@ -256,7 +256,7 @@ pub(super) fn convolution<R: CubeRuntime>(
             .map(|size| size as u32);
     convolution_kernel::launch::<R>(
         &output.client.clone(),
-        of_blocks(n_tiles).0,
+        blocks(n_tiles),
         CubeDim { x: SIDE, y: SIDE, z: 1 },
         at_once,
         maps.into_array_arg(),

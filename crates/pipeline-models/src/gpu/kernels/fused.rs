@@ -38,16 +38,21 @@ pub(super) fn empty_of<R: CubeRuntime>(tensor: &CubeTensor<R>, shape: Shape, dty
     empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, dtype)
 }
 
-/// Blocks in which each of `n` numbers has a thread. A grid has up to 2³¹ - 1 blocks in its first axis.
+/// A grid of at least so many blocks. In Vulkan it has up to 2¹⁶ - 1 of them in an axis.
+pub(super) fn blocks(n: usize) -> CubeCount {
+    const MOST: usize = (1 << 16) - 1;
+    let across = n.min(MOST);
+    CubeCount::Static(across as u32, n.div_ceil(across.max(1)) as u32, 1)
+}
+
+/// Blocks in which each of `n` numbers has a thread.
 pub(super) fn of_numbers(n: usize) -> (CubeCount, CubeDim) {
-    let n_cubes = n.div_ceil(UNITS_PER_CUBE as usize);
-    (CubeCount::Static(n_cubes as u32, 1, 1), CubeDim { x: UNITS_PER_CUBE, y: 1, z: 1 })
+    (blocks(n.div_ceil(UNITS_PER_CUBE as usize)), CubeDim { x: UNITS_PER_CUBE, y: 1, z: 1 })
 }
 
 /// Blocks in which each of `n_rows` rows has a plane.
 pub(super) fn of_rows(n_rows: usize) -> (CubeCount, CubeDim) {
-    let n_cubes = n_rows.div_ceil(ROWS_PER_CUBE as usize);
-    (CubeCount::Static(n_cubes as u32, 1, 1), CubeDim { x: LANES, y: ROWS_PER_CUBE, z: 1 })
+    (blocks(n_rows.div_ceil(ROWS_PER_CUBE as usize)), CubeDim { x: LANES, y: ROWS_PER_CUBE, z: 1 })
 }
 
 #[cube(launch)]

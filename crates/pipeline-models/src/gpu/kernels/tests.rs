@@ -1,11 +1,14 @@
 //! Kernels beside sums in double precision. They need a device: `make gpu-vulkan` runs them on any driver of Vulkan.
 
 use burn::tensor::{Tensor, TensorData};
+use cubecl::prelude::CubeCount;
 
 use crate::device::{Gpu, Interface, Precision};
 use crate::gpu::backend::arithmetic::{After, Arithmetic, Then, Window, of_primitive, primitive};
 use crate::gpu::{DeviceError, is_built_in, on_backend, probe};
 use crate::weights::fixtures;
+
+use super::fused::blocks;
 
 /// Of an error, as a share of the square root of the number of terms, each of which is below 1.
 const TOLERANCE: f64 = 1e-6;
@@ -78,6 +81,18 @@ fn compare(found: &[f32], expected: impl Iterator<Item = f64>, n_terms: usize, w
     let worst = found.iter().zip(expected).map(|(found, expected)| (f64::from(*found) - expected).abs());
     let worst = worst.fold(0.0, |worst, error| if error > worst || error.is_nan() { error } else { worst });
     assert!(worst <= TOLERANCE * (n_terms as f64).sqrt(), "{what}: {worst:e} apart");
+}
+
+#[test]
+fn a_grid_has_enough_blocks_and_not_too_many_in_an_axis() {
+    for n in [1, 65_535, 65_536, 150_528, 802_816, 1 << 23] {
+        let CubeCount::Static(across, down, 1) = blocks(n) else { panic!("its size is known") };
+        assert!(across.max(down) < 1 << 16, "{n} blocks: {across} by {down}");
+        assert!(
+            (n..n + across as usize).contains(&(across as usize * down as usize)),
+            "{n} blocks: {across} by {down}"
+        );
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use cubecl::client::ComputeClient;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
+use super::fused::blocks;
 pub(in crate::gpu) use contrast::{Contrast, Relevant, contrast, relevant};
 pub(in crate::gpu) use embedding::{
     Embedding, HiddenLayer, activate, copy, differentiate_lengths, embed, gather, multiply_slopes,
@@ -101,12 +102,9 @@ pub(super) fn of_numbers(n: usize) -> (CubeCount, CubeDim) {
     of_blocks(n.div_ceil(UNITS as usize))
 }
 
-/// So many blocks. A grid of Vulkan has up to 2¹⁶ - 1 of them in an axis.
-pub(super) fn of_blocks(n_blocks: usize) -> (CubeCount, CubeDim) {
-    const MOST: usize = (1 << 16) - 1;
-    let across = n_blocks.min(MOST);
-    let count = CubeCount::Static(across as u32, n_blocks.div_ceil(across.max(1)) as u32, 1);
-    (count, CubeDim { x: COLUMNS, y: UNITS / COLUMNS, z: 1 })
+/// At least so many blocks.
+fn of_blocks(n_blocks: usize) -> (CubeCount, CubeDim) {
+    (blocks(n_blocks), CubeDim { x: COLUMNS, y: UNITS / COLUMNS, z: 1 })
 }
 
 /// The place of a thread among all.

@@ -6,6 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::ComputeClient;
 use cubecl::prelude::*;
 
+use super::super::fused::blocks;
 use super::super::multiply;
 use super::{Numbers, View};
 use crate::device::Precision;
@@ -169,10 +170,9 @@ pub(in crate::gpu) fn product<R: CubeRuntime>(
     if let (Some(first), Some(second)) = (factors.first(), factors.last())
         && n_tiles > 0
     {
-        let (count, _) = super::of_blocks(n_tiles);
         product_kernel::launch::<R>(
             client,
-            count,
+            blocks(n_tiles),
             CubeDim { x: SIDE, y: SIDE, z: 1 },
             lhs.argument(),
             rhs.argument(),
