@@ -161,8 +161,7 @@ pub fn damaged(url: &str, file: &str) -> String {
 pub fn too_large(url: &str, file: &str, n_bytes: u64, free_bytes: u64) -> String {
     format!(
         "a file of the remote `{url}` has {}, and the disk of the store has {} free: `{file}` is not fetched; free \
-        some \
-         space, for example with `pipeline cache gc`",
+         some space, for example with `pipeline cache gc`",
         bytes(n_bytes),
         bytes(free_bytes)
     )

@@ -36,8 +36,8 @@ impl ImageIdPart {
     /// use pipeline_data::ImageIdPart;
     ///
     /// let parts = [ImageIdPart::Path, ImageIdPart::Name, ImageIdPart::Stem, ImageIdPart::Key];
-    /// assert_eq!(parts.map(|part| part.of("dogs/7.small.jpg")), ["dogs/7.small.jpg", "7.small.jpg", "7.small",
-    /// "dogs/7"]);
+    /// let found = parts.map(|part| part.of("dogs/7.small.jpg"));
+    /// assert_eq!(found, ["dogs/7.small.jpg", "7.small.jpg", "7.small", "dogs/7"]);
     /// ```
     pub fn of(self, path: &str) -> &str {
         let name_at = path.rfind('/').map_or(0, |slash| slash + 1);

@@ -5,9 +5,9 @@
 //! ```
 //! use pipeline_data::{Filter, decode, decode_base64, resize};
 //!
-//! let png =
-//! decode_base64(b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mM4kWIEAANWAV/W6lf+AAAAAElFTkSuQmCC")?; let
-//! image = resize(&decode(&png)?, 2, 2, Filter::Bilinear); assert_eq!(image.pixels, [200, 100, 50].repeat(4));
+//! let png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mM4kWIEAANWAV/W6lf+AAAAAElFTkSuQmCC";
+//! let image = resize(&decode(&decode_base64(png.as_bytes())?)?, 2, 2, Filter::Bilinear);
+//! assert_eq!(image.pixels, [200, 100, 50].repeat(4));
 //! # Ok::<(), pipeline_data::DecodeError>(())
 //! ```
 

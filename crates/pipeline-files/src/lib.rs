@@ -13,8 +13,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!(
     "`pipeline` runs on Linux: leases say who writes a file, /proc lists the processes of a stage, and guards adopt \
-    what \
-     their programs leave behind. On other systems run it in a Linux container or virtual machine."
+     what their programs leave behind. On other systems run it in a Linux container or virtual machine."
 );
 
 mod stale;

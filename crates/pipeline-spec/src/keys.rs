@@ -138,8 +138,7 @@ pub(crate) const SWEEP_KEYS: &[SpecKey] = &[
     SpecKey {
         name: "draw",
         about: "How points are drawn from the axes: all combinations, at random, or evenly spread; by default a grid \
-        of \
-                lists, and at random from ranges.",
+                of lists, and at random from ranges.",
         schema: || {
             let names = Draw::ALL.map(|draw| Some(draw.name()));
             json!({ "enum": names.into_iter().chain([None]).collect::<Vec<_>>() })

@@ -21,8 +21,7 @@ fn how_a_spec_is_written() {
         Row::new("paths are absolute", "").shell("sed -i \"s|data: data|data: $PWD/data|\" spec.yaml"),
         Row::new("defaults are written out", "").shell(
             "sed -i 's/projection_dim: 64/projection_dim: 64, fusion: projection, normalize: true, temperature: 0.07, \
-            lr: 0.001, \
-             weight_decay: 0.0001, epochs: 2, batch_size: 16, shuffle: false, seed: 0/' spec.yaml",
+             lr: 0.001, weight_decay: 0.0001, epochs: 2, batch_size: 16, shuffle: false, seed: 0/' spec.yaml",
         ),
         Row::new("a param changes in the file", "projection evaluate count")
             .shell("sed -i 's/projection_dim: 64/projection_dim: 64, lr: 0.01/' spec.yaml"),

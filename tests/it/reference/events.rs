@@ -29,10 +29,8 @@ pub fn events() -> String {
     page.push(wrapped(
         "",
         "`pipeline run SPEC --json` streams the events of a run to stdout, `artifacts/runs/<id>/events.jsonl` keeps \
-        them, \
-         and `pipeline runs RUN --json` prints them again: one JSON object a line. Each has `event`, the name below, \
-        and \
-         `at_ms`, the time in milliseconds since 1970-01-01 UTC. More fields may come; those below stay.",
+         them, and `pipeline runs RUN --json` prints them again: one JSON object a line. Each has `event`, the name \
+         below, and `at_ms`, the time in milliseconds since 1970-01-01 UTC. More fields may come; those below stay.",
     ));
     for event in members("pipeline-core", "pub enum Event") {
         page.extend([String::new(), format!("## `{}`", kebab(&event.name)), String::new(), wrapped("", &event.doc)]);

@@ -47,15 +47,13 @@ pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
                 format!("stage `{stage}` has the vectors of all tokens (`pooling: tokens`), not one for each row");
             return Err(Failure::new(Exit::Usage, message).with_help(
                 "`--heads` exports their embeddings; its artifact, which `pipeline path` finds, is Parquet with the \
-                columns \
-                 `id`, `n_tokens` and `tokens`",
+                 columns `id`, `n_tokens` and `tokens`",
             ));
         }
         _ => {
             return Err(Failure::new(Exit::Usage, format!("stage `{stage}` has no vectors to export")).with_help(
                 "features, and evaluations for the embeddings of both sides, have vectors; `--format tensorboard` \
-                takes \
-                 trainings and evaluations",
+                 takes trainings and evaluations",
             ));
         }
     };

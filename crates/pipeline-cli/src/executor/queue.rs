@@ -136,8 +136,7 @@ mod tests {
                 "17|17|PENDING|QOSMaxCpuPerUserLimit\n18|17|PENDING|Priority",
                 false,
                 "2 workers wait because of a limit of the quality of service (QOSMaxCpuPerUserLimit) and behind jobs \
-                of \
-                 higher priority",
+                 of higher priority",
             ),
             ("17|17|COMPLETING|None\n18|17|CONFIGURING|None\n19|17|FAILED|NonZeroExitCode", false, "2 workers run"),
         ] {

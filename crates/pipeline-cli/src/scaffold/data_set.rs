@@ -177,8 +177,7 @@ fn incomplete(root: &Path, folder: &Path, missing: &[&Role]) -> Failure {
         let message = format!("there is no data set in `{}` or the folders in it", root.display());
         return Failure::new(Exit::Usage, message).with_help(format!(
             "`--data DIR` names the folder with {}, or with images and a table of their names and texts (CSV, TSV, \
-            JSON \
-             Lines); files of other names are named with {}",
+             JSON Lines); files of other names are named with {}",
             names.join(", "),
             flags.join(", ")
         ));

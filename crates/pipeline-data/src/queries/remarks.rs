@@ -178,8 +178,7 @@ mod tests {
                 "2 lines repeat the query of an earlier line (`1` of line 1), and each counts by itself, the first at \
                 line 6",
                 "1 line repeats the id, but not the text or the image ids, of an earlier line (`2` of line 3), and \
-                each \
-                 counts by itself, the first at line 7",
+                 each counts by itself, the first at line 7",
             ]
         );
         assert!(repeated_ids(&rows[..3], &[1, 2, 3]).is_empty());

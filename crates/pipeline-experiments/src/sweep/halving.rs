@@ -70,8 +70,7 @@ impl Promotion {
         let evaluation = self.flattered.as_ref()?;
         Some(format!(
             "note: points are promoted by `{}.{}`, on the queries that `{evaluation}` measures: that flatters its \
-            result; \
-             promote by held-out data that take no part in it",
+             result; promote by held-out data that take no part in it",
             self.stage, self.metric
         ))
     }

@@ -175,8 +175,7 @@ impl DeviceError {
                 };
                 format!(
                     "{others}at once need less (`batch_rows` of encoders, `batch_size` of a training), and `--device \
-                    cpu` \
-                     needs none"
+                     cpu` needs none"
                 )
             }
             Self::Trial { fault: Fault::Compiler { .. }, .. } | Self::Failed { fault: Fault::Compiler { .. }, .. } => {

@@ -25,8 +25,7 @@ pub enum TopError {
     /// The row's vector is that of a token which only its id shows.
     #[error(
         "a text's vector in this model is that of the token with a certain id, which the vectors of tokens do not \
-        show; \
-         the pooling `mean` needs no id"
+         show; the pooling `mean` needs no id"
     )]
     PlaceById,
 }

@@ -118,8 +118,7 @@ fn a_wrong_range_is_reported_with_its_place() {
         (
             "{ uniform: [0, 1, 2] }",
             "2:33 `uniform` must be a list of two numbers, found a list of 3; write its lowest and its highest value \
-            in \
-             brackets: `[0.03, 0.07]`",
+             in brackets: `[0.03, 0.07]`",
         ),
         ("{ uniform: [0, a] }", "2:37 an end of `uniform` must be a number, found the text `a`"),
         ("{ uniform: [0, .inf] }", "2:37 an end of `uniform` must be a number, found the number inf"),
@@ -128,8 +127,7 @@ fn a_wrong_range_is_reported_with_its_place() {
         (
             "{ log_uniform: [0, 1] }",
             "2:38 `log_uniform` must begin above 0, found the number 0; only numbers above 0 have a logarithm; \
-            `uniform` \
-             and `int_uniform` may begin at 0",
+             `uniform` and `int_uniform` may begin at 0",
         ),
         (
             "{ log_uniform: [1, 1.01] }",
@@ -149,8 +147,7 @@ fn a_wrong_range_is_reported_with_its_place() {
         (
             "{ int_uniform: [1, 5], step: 0 }",
             "2:51 `step` must lead from one end towards the other, found the number 0; a number above 0 and at most \
-            the \
-             width of the range; a whole one for `int_uniform`",
+             the width of the range; a whole one for `int_uniform`",
         ),
     ];
     for (range, expect) in cases {

@@ -220,8 +220,7 @@ impl CommandStage {
         let command: Vec<String> = self.params.run.iter().enumerate().map(in_shell).collect();
         Some(format!(
             "`{file}` lies in the folder of the spec, but programs run in an empty folder of their own: a shell finds \
-            it \
-             as \"$SPEC_DIR/{file}\", as in [sh, -c, '{}']",
+             it as \"$SPEC_DIR/{file}\", as in [sh, -c, '{}']",
             command.join(" ")
         ))
     }

@@ -164,8 +164,7 @@ impl<'a> Origin<'a> {
             );
             return Err(StageError::new(message).with_help(
                 "split the captions by the column, and give them to this stage as `inputs: { queries: … }`: it then \
-                takes \
-                 only the images that they name",
+                 takes only the images that they name",
             ));
         }
         Ok(())

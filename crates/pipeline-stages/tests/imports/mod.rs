@@ -71,8 +71,7 @@ fn the_manifest_of_an_import_is_as_it_was() {
     assert_eq!(
         manifest(IMAGE, "{ path: '${data}/x.npy', ids: '${data}/ids.txt' }"),
         "import-image-features 2; format=\"npy\"; id_column=\"id\"; id_part=\"whole\"; vector_column=\"vector\"; \
-        source \
-         vectors/00000; source ids/00000"
+         source vectors/00000; source ids/00000"
     );
     assert_eq!(
         manifest(TEXT, "{ path: '${data}/x.jsonl', id_part: file-stem }"),

@@ -31,8 +31,7 @@ pub fn run(args: &CacheKeygenArgs, terminal: &Terminal) -> Result<Exit, Failure>
     })?;
     terminal.remark(&format!(
         "`{}` signs, and must stay secret: `PIPELINE_SIGNING_KEY` names it where results are uploaded. Readers put \
-        this \
-         into `PIPELINE_TRUSTED_KEYS`:",
+         this into `PIPELINE_TRUSTED_KEYS`:",
         args.output.display()
     ));
     terminal.data(&key.trusted().to_string())?;
